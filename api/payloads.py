@@ -1,0 +1,451 @@
+"""What crosses the wire between workflows, activities and the watcher.
+
+Payloads carry names, counts, reasons and digests, never manifests: a history is readable by many
+and kept for long. Unknown fields are ignored and every new field needs a default, so that old
+histories replay and a newer watcher can talk to an older worker.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Payload(BaseModel):
+    """Base of everything on the wire: frozen, tolerant of unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WorkspaceRef(Payload):
+    """One Workspace object; an empty uid means "whichever object has this name now"."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+class NodeClaimRef(Payload):
+    """One NodeClaim object (cluster-scoped)."""
+
+    name: str
+    uid: str = ""
+
+
+# --- Signals ----------------------------------------------------------------------------------
+
+
+class DesiredChanged(Payload):
+    """The watcher's hint: it wakes a workflow and carries no orders.
+
+    `generation` is 0 when an owned object changed rather than the Workspace itself.
+    """
+
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deleting: bool = False
+    cause: str = ""
+
+
+class OperatorOrder(Payload):
+    """An operator's order; `reason` is kept in the history of operations."""
+
+    reason: str = ""
+
+
+class RollbackOrder(Payload):
+    """Order to return to `revision`, or to the previous good one when empty."""
+
+    revision: str = ""
+    reason: str = ""
+
+
+# --- Steps of an operation ----------------------------------------------------------------------
+
+
+class Step(StrEnum):
+    """Steps that a person watches, in the order in which they run."""
+
+    NODES = "nodes"
+    IMAGES = "images"
+    WORKLOAD = "workload"
+    ENDPOINT = "endpoint"
+    TRAFFIC = "traffic"
+
+
+class StepState(StrEnum):
+    """Where a step is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    WAITING = "waiting"
+    BLOCKED = "blocked"
+
+
+class StepRecord(Payload):
+    """One line of `.status.timeline`."""
+
+    step: Step
+    state: StepState = StepState.PENDING
+    seconds: float = 0.0
+    reason: str = ""
+    message: str = ""
+    attempts: int = 0
+
+
+class OperationOutcome(StrEnum):
+    """How an operation ended."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SUPERSEDED = "Superseded"
+
+
+class OperationRecord(Payload):
+    """One line of `.status.history`."""
+
+    revision: str = ""
+    generation: int = 0
+    outcome: OperationOutcome
+    reason: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    finished_at: datetime | None = None
+
+
+class LifecyclePhase(StrEnum):
+    """`.status.phase` and the search attribute KaitoPhase: one word for people."""
+
+    PENDING = "Pending"
+    PROVISIONING = "Provisioning"
+    PULLING = "Pulling"
+    DEPLOYING = "Deploying"
+    VERIFYING = "Verifying"
+    READY = "Ready"
+    WAITING = "Waiting"
+    FAILED = "Failed"
+    PAUSED = "Paused"
+    DELETING = "Deleting"
+
+
+class Problem(Payload):
+    """Why something can't go on: the reason is a class name of `api.errors`."""
+
+    reason: str
+    message: str
+
+
+class EventKind(StrEnum):
+    """Kubernetes knows two kinds of Events."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+class EventNote(Payload):
+    """A Kubernetes Event to write on the Workspace; its name derives from `key` (idempotent)."""
+
+    kind: EventKind = EventKind.NORMAL
+    reason: str
+    message: str
+    key: str = ""
+
+
+# --- plan -----------------------------------------------------------------------------------------
+
+
+class PlanInput(Payload):
+    """What to plan. The plan activity reads everything else itself."""
+
+    workspace: WorkspaceRef
+
+
+class ClaimSpec(Payload):
+    """One NodeClaim that the plan wants."""
+
+    name: str
+    instance_type: str
+    index: int
+
+
+class StepDeadlines(Payload):
+    """How long each wait may take, in seconds; from the preset, else from settings."""
+
+    nodes_seconds: int = 1800
+    images_seconds: int = 1800
+    workload_seconds: int = 1800
+    endpoint_seconds: int = 300
+
+
+class WorkspacePlan(Payload):
+    """The decision of one planning pass, recorded in history.
+
+    `steps` names what is not yet as it should be, in order: empty means all is well.
+    `problem` set means that nothing can be done until someone acts; `steps` is then empty.
+    """
+
+    found: bool = False
+    uid: str = ""
+    generation: int = 0
+    deleting: bool = False
+    released: bool = False
+    """The object is being deleted and no longer carries our finalizer."""
+    problem: Problem | None = None
+
+    revision: str = ""
+    adopted: bool = False
+    """The finalizer and the ControllerRevision of `revision` are in place."""
+    active_revision: str = ""
+    """The revision that the Service selects now, empty when there is no Service."""
+    stale_revisions: list[str] = []
+    """Revisions that still have a workload and are not `revision`."""
+    steps: list[Step] = []
+
+    preset: str = ""
+    instance_type: str = ""
+    node_count: int = 0
+    claims: list[ClaimSpec] = []
+    existing_nodes: list[str] = []
+    """Nodes to use that no claim of ours made."""
+    served_model_name: str = ""
+    replicas: int = 0
+    deadlines: StepDeadlines = StepDeadlines()
+
+
+# --- steps' inputs and results --------------------------------------------------------------------
+
+
+class RevisionInput(Payload):
+    """Which revision of which Workspace a step works on."""
+
+    workspace: WorkspaceRef
+    revision: str
+
+
+class AdoptInput(RevisionInput):
+    """`generation` guards against adopting a spec that was edited after planning."""
+
+    generation: int = 0
+
+
+class AdoptResult(Payload):
+    """`superseded` means that the spec changed since it was planned: plan again."""
+
+    superseded: bool = False
+    revision_number: int = 0
+
+
+class EnsureNodeClaimsInput(RevisionInput):
+    """Claims that must exist."""
+
+    claims: list[ClaimSpec]
+
+
+class EnsureNodeClaimsResult(Payload):
+    """Names of the claims that this call created."""
+
+    created: list[str] = []
+
+
+class AwaitNodesInput(RevisionInput):
+    """Wait for these claims and these existing nodes."""
+
+    claim_names: list[str] = []
+    existing_nodes: list[str] = []
+    deadline_seconds: int
+
+
+class AwaitNodesResult(Payload):
+    """Nodes on which the workload will run, sorted."""
+
+    node_names: list[str]
+
+
+class PullImagesInput(RevisionInput):
+    """Bring the revision's images onto these nodes."""
+
+    node_names: list[str]
+    deadline_seconds: int
+
+
+class PullImagesResult(Payload):
+    """`already_present` counts nodes that had everything."""
+
+    images: list[str] = []
+    already_present: int = 0
+
+
+class EnsureWorkloadInput(RevisionInput):
+    """Create or match the workload of a revision on these nodes."""
+
+    node_names: list[str]
+
+
+class EnsureWorkloadResult(Payload):
+    """What the workload is called and how many pods it wants."""
+
+    workload_name: str
+    created: bool = False
+    replicas: int = 0
+
+
+class AwaitWorkloadInput(RevisionInput):
+    """Wait until every pod of the revision is ready."""
+
+    replicas: int
+    deadline_seconds: int
+
+
+class AwaitWorkloadResult(Payload):
+    """Pods that are ready, sorted."""
+
+    pod_names: list[str]
+
+
+class VerifyEndpointInput(RevisionInput):
+    """Ask the model server itself, before any traffic reaches it."""
+
+    served_model_name: str
+    pod_names: list[str] = []
+    deadline_seconds: int
+
+
+class VerifyEndpointResult(Payload):
+    """What the endpoint said; the answer is cut short."""
+
+    model: str
+    answer: str = ""
+    first_answer_seconds: float = 0.0
+
+
+class EnsureTrafficResult(Payload):
+    """`moved` is true when the Service did not select this revision before."""
+
+    service_name: str
+    previous_revision: str = ""
+    moved: bool = False
+
+
+class RetireWorkloadsInput(Payload):
+    """Remove the workloads of these revisions and wait until their pods are gone."""
+
+    workspace: WorkspaceRef
+    revisions: list[str]
+    deadline_seconds: int = 300
+
+
+class RetireWorkloadsResult(Payload):
+    """Names of the workloads that are gone now."""
+
+    retired: list[str] = []
+
+
+class ReportInput(Payload):
+    """What `.status` and the Events should tell; the activity judges it into conditions."""
+
+    workspace: WorkspaceRef
+    generation: int = 0
+    phase: LifecyclePhase
+    revision: str = ""
+    active_revision: str = ""
+    preset: str = ""
+    instance_type: str = ""
+    node_names: list[str] = []
+    timeline: list[StepRecord] = []
+    history: list[OperationRecord] = []
+    problem: Problem | None = None
+    paused_reason: str = ""
+    deleting: bool = False
+    has_inference: bool = True
+    events: list[EventNote] = []
+
+
+class ReportResult(Payload):
+    """`written` is false when nothing had changed, or the object is gone."""
+
+    written: bool = False
+
+
+class TeardownInput(Payload):
+    """Whose things to remove."""
+
+    workspace: WorkspaceRef
+    deadline_seconds: int = 900
+
+
+class TeardownResult(Payload):
+    """What was removed, sorted `Kind/name`."""
+
+    removed: list[str] = []
+
+
+class ProofResult(Payload):
+    """What still carries the Workspace's ownership labels or tags: empty is the proof."""
+
+    leftovers: list[str] = []
+
+
+# --- NodeClaim workflow ---------------------------------------------------------------------------
+
+
+class NodeClaimFacts(Payload):
+    """What a NodeClaim and its machine look like now."""
+
+    found: bool = False
+    uid: str = ""
+    deleting: bool = False
+    has_finalizer: bool = False
+    instance_type: str = ""
+    launched: bool = False
+    ready: bool = False
+    node_name: str = ""
+    provider_id: str = ""
+
+
+class LaunchInput(Payload):
+    """Which claim to launch a machine for."""
+
+    claim: NodeClaimRef
+
+
+class LaunchResult(Payload):
+    """The machine as the provider names it."""
+
+    provider_id: str
+    created: bool = False
+
+
+class AwaitInitializedInput(Payload):
+    """Wait until the claim's node is registered, ready and shows its GPUs."""
+
+    claim: NodeClaimRef
+    deadline_seconds: int
+
+
+class AwaitInitializedResult(Payload):
+    """The node that joined."""
+
+    node_name: str
+
+
+class ReportNodeClaimInput(Payload):
+    """What the NodeClaim's conditions should say."""
+
+    claim: NodeClaimRef
+    launched: bool = False
+    registered: bool = False
+    initialized: bool = False
+    provider_id: str = ""
+    node_name: str = ""
+    problem: Problem | None = None
+
+
+class TerminateInput(Payload):
+    """Whose machine to give back; ends when the provider says NotFound."""
+
+    claim: NodeClaimRef
+    deadline_seconds: int
