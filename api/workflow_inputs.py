@@ -1,0 +1,52 @@
+"""What the two entity workflows are started with, and what they carry through continue-as-new."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from api import payloads as p
+
+
+class WorkspaceState(p.Payload):
+    """What a WorkspaceWorkflow remembers between passes; new fields need defaults."""
+
+    uid: str = ""
+    """Object that the workflow works for; empty until the first plan."""
+    generation: int = 0
+    revision: str = ""
+    phase: p.LifecyclePhase = p.LifecyclePhase.PENDING
+    timeline: list[p.StepRecord] = []
+    history: list[p.OperationRecord] = []
+    problem: p.Problem | None = None
+    failures_count: int = 0
+    """Failed passes in a row; it sets the delay of the next slow retry."""
+    is_paused: bool = False
+    paused_reason: str = ""
+    operation_started_at: datetime | None = None
+    next_wake_at: datetime | None = None
+    """Absolute, because timers do not survive continue-as-new."""
+
+
+class WorkspaceWorkflowInput(p.Payload):
+    """One Workspace, and the state of the run before this one."""
+
+    workspace: p.WorkspaceRef
+    state: WorkspaceState = WorkspaceState()
+
+
+class NodeClaimState(p.Payload):
+    """What a NodeClaimWorkflow remembers between passes; new fields need defaults."""
+
+    uid: str = ""
+    provider_id: str = ""
+    node_name: str = ""
+    problem: p.Problem | None = None
+    failures_count: int = 0
+    next_wake_at: datetime | None = None
+
+
+class NodeClaimWorkflowInput(p.Payload):
+    """One NodeClaim, and the state of the run before this one."""
+
+    claim: p.NodeClaimRef
+    state: NodeClaimState = NodeClaimState()

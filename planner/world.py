@@ -1,0 +1,141 @@
+"""Facts that decisions are made from: small frozen views of Kubernetes objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from api import names
+
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class PlatformSettings:
+    """What the operator of the platform decided; `worker/settings.py` reads it."""
+
+    provisioner: str = "byo"
+    """`byo`: existing nodes only; `onebox`: nodes of this machine through its node agent."""
+    image_registry: str = "ghcr.io"
+    """Host (and port) put in front of the relative image references of the catalogue."""
+    registry_plain_http: bool = False
+    """The registry speaks HTTP without TLS (onebox)."""
+    node_class_group: str = names.NODE_CLASS_GROUP
+    node_class_kind: str = names.NODE_CLASS_KIND_ONEBOX
+    node_class_name: str = "default"
+
+    @property
+    def provisions_nodes(self) -> bool:
+        """Whether nodes may be asked for at all."""
+        return self.provisioner != "byo"
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """One Node."""
+
+    name: str
+    labels: Mapping[str, str] = _NO_LABELS
+    is_ready: bool = False
+    is_schedulable: bool = True
+    """False when cordoned or being deleted."""
+    provider_id: str = ""
+    gpu_capacity: int = 0
+    """`status.allocatable` of the GPU resource."""
+    image_names: frozenset[str] = frozenset()
+    """References that the kubelet reports as present (it reports at most 50)."""
+
+    @property
+    def instance_type(self) -> str:
+        """Return the well-known label's value, or an empty string."""
+        return self.labels.get(names.LABEL_INSTANCE_TYPE, "")
+
+
+@dataclass(frozen=True)
+class ClaimFacts:
+    """One NodeClaim."""
+
+    name: str
+    labels: Mapping[str, str] = _NO_LABELS
+    uid: str = ""
+    instance_type: str = ""
+    is_ready: bool = False
+    is_deleting: bool = False
+    node_name: str = ""
+    provider_id: str = ""
+    failure_reason: str = ""
+    """Reason of the first condition that is False with a reason of `api.errors`."""
+    failure_message: str = ""
+    sentence: str = ""
+    """Where the claim is, for people: "launched, waiting for its node"."""
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    """One Pod of a workload."""
+
+    name: str
+    labels: Mapping[str, str] = _NO_LABELS
+    node_name: str = ""
+    phase: str = ""
+    ip: str = ""
+    is_ready: bool = False
+    is_deleting: bool = False
+    gpu_request: int = 0
+    waiting_reason: str = ""
+    """Reason of the first container (init containers first) that waits: "ImagePullBackOff"."""
+    waiting_message: str = ""
+    running_init_container: str = ""
+    """Init container that runs now, if one does: "weights"."""
+    restart_count: int = 0
+    last_exit: str = ""
+    """How the last container to end ended: "exit code 1", "OOMKilled"; empty when none did."""
+    last_exit_message: str = ""
+    unschedulable_message: str = ""
+
+
+@dataclass(frozen=True)
+class WorkloadFacts:
+    """One StatefulSet of a revision."""
+
+    name: str
+    revision: str = ""
+    replicas: int = 0
+    ready_replicas: int = 0
+    is_current: bool = False
+    """The controller has seen the newest spec and every pod runs it."""
+    node_names: frozenset[str] = frozenset()
+    """Nodes that its pods may run on (the required node affinity)."""
+
+
+@dataclass(frozen=True)
+class ServiceFacts:
+    """The Service of a Workspace."""
+
+    name: str
+    workspace_uid: str = ""
+    active_revision: str = ""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that one planning pass knows."""
+
+    nodes: tuple[NodeFacts, ...] = ()
+    """All nodes of the cluster."""
+    claims: tuple[ClaimFacts, ...] = ()
+    """Claims that carry this Workspace's uid."""
+    workloads: tuple[WorkloadFacts, ...] = ()
+    """Workloads that carry this Workspace's uid."""
+    service: ServiceFacts | None = None
+    gpu_requests: Mapping[str, int] = field(default_factory=dict)
+    """GPUs asked for by pods of *others*, by node name."""
+    config_text: str | None = None
+    """Content of `inference.config`'s key, when the field is set and the ConfigMap exists."""
+    missing: tuple[str, ...] = ()
+    """Objects that the spec names and that do not exist, as "ConfigMap default/name"."""
+    adopted_revisions: frozenset[str] = frozenset()
+    """Revisions that have a ControllerRevision."""
+    gpus_per_node: int = 0
+    """GPUs of one node of the wanted instance type; 0 when neither catalogue nor nodes know."""

@@ -1,0 +1,68 @@
+"""Stands in for the model server: kwok's pods have no containers that could answer."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+
+class ModelStub:
+    """Answers /health, /v1/models and /v1/chat/completions as the runtime does."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.is_healthy = True
+        self.requests_count = 0
+        self._runner: web.AppRunner | None = None
+        self.base_url = ""
+
+    async def __aenter__(self) -> ModelStub:
+        app = web.Application()
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._completion)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        self.base_url = f"http://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _health(self, request: web.Request) -> web.Response:
+        self.requests_count += 1
+        return web.Response(status=200 if self.is_healthy else 503)
+
+    async def _models(self, request: web.Request) -> web.Response:
+        self.requests_count += 1
+        return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
+
+    def _reply(self, choice: dict[str, Any]) -> web.Response:
+        self.requests_count += 1
+        return web.json_response(
+            {
+                "id": f"stub-{time.monotonic_ns()}",
+                "model": self.model,
+                "choices": [{"index": 0, "finish_reason": "stop", **choice}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+            }
+        )
+
+    async def _chat(self, request: web.Request) -> web.Response:
+        return self._reply({"message": {"role": "assistant", "content": "Hello."}})
+
+    async def _completion(self, request: web.Request) -> web.Response:
+        return self._reply({"text": "Hello."})
