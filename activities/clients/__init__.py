@@ -1,0 +1,1 @@
+"""The only importers of SDKs: one module a service that we talk to."""

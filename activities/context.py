@@ -1,0 +1,155 @@
+"""What every activity of one worker process shares: connections, informers, catalogue, settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from api.preset import Catalogue
+
+from activities.clients.informer import Informer
+from activities.clients.kubernetes import (
+    NODE_CLAIMS,
+    NODES,
+    PODS,
+    SERVICES,
+    STATEFUL_SETS,
+    WORKSPACES,
+    KubernetesClient,
+)
+from activities.clients.model_endpoint import ModelEndpointClient
+from activities.clients.onebox_agent import OneboxAgentClient
+from activities.provisioners import ByoProvisioner, OneboxProvisioner, Provisioner
+from api import names
+from api.errors import ClusterUnavailable
+from planner.world import PlatformSettings
+
+SYNC_TIMEOUT_SECONDS: Final = 30.0
+"""30 s for the first lists: a cluster of thousands of pods takes a few (a guess)."""
+
+PROVISIONERS: Final = ("byo", "onebox")
+
+
+@dataclass(frozen=True)
+class ActivitySettings:
+    """Plain values that `worker/settings.py` read."""
+
+    platform: PlatformSettings = PlatformSettings()
+    onebox_endpoint: str = ""
+    """Base URL of onebox's node agent."""
+    endpoint_base_url: str = ""
+    """Ask this base URL instead of the pods' own addresses. For tests whose pods are simulated."""
+    watch_namespace: str = ""
+    """Only Workspaces of this namespace; empty for all."""
+
+
+class Informers:
+    """One informer a kind, shared by all activities and the watcher of this process."""
+
+    def __init__(self, cluster: KubernetesClient, namespace: str) -> None:
+        """Describe them; `start` begins."""
+        uid = names.LABEL_WORKSPACE_UID
+        ours = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+        self.workspaces = Informer(cluster, WORKSPACES, namespace=namespace)
+        self.node_claims = Informer(cluster, NODE_CLAIMS, index_label=uid)
+        self.nodes = Informer(cluster, NODES, index_label=uid)
+        # All pods, not only ours: a node's free GPUs depend on everybody's.
+        self.pods = Informer(cluster, PODS, index_label=uid)
+        self.stateful_sets = Informer(
+            cluster, STATEFUL_SETS, namespace=namespace, labels=ours, index_label=uid
+        )
+        self.services = Informer(
+            cluster, SERVICES, namespace=namespace, labels=ours, index_label=uid
+        )
+        self.all = (
+            self.workspaces,
+            self.node_claims,
+            self.nodes,
+            self.pods,
+            self.stateful_sets,
+            self.services,
+        )
+
+    def start(self) -> None:
+        """Begin to follow every kind."""
+        for informer in self.all:
+            informer.start()
+
+    async def wait_synced(self) -> None:
+        """Wait for the first list of each kind.
+
+        Raises:
+            ClusterUnavailable: naming the kind that did not arrive.
+        """
+        for informer in self.all:
+            try:
+                await informer.wait_synced(SYNC_TIMEOUT_SECONDS)
+            except TimeoutError as error:
+                raise ClusterUnavailable(
+                    f"no list of {informer.kind.plural} within {SYNC_TIMEOUT_SECONDS:.0f} s; are "
+                    "the CRDs installed, and may this account list them?"
+                ) from error
+
+    async def stop(self) -> None:
+        """End every task."""
+        for informer in self.all:
+            await informer.stop()
+
+
+@dataclass(frozen=True)
+class ActivityContext:
+    """Handed to every activity."""
+
+    cluster: KubernetesClient
+    settings: ActivitySettings
+    catalogue: Catalogue
+    informers: Informers
+    provisioner: Provisioner
+    model_endpoint: ModelEndpointClient
+
+
+def make_provisioner(settings: ActivitySettings) -> Provisioner:
+    """Return the provisioner that the settings name.
+
+    Raises:
+        ValueError: an unknown name, or a missing endpoint.
+    """
+    match settings.platform.provisioner:
+        case "byo":
+            return ByoProvisioner()
+        case "onebox":
+            if not settings.onebox_endpoint:
+                raise ValueError(
+                    "provisioner onebox needs its agent's address; set KAITO_ONEBOX_ENDPOINT"
+                )
+            return OneboxProvisioner(OneboxAgentClient(settings.onebox_endpoint))
+    raise ValueError(
+        f"unknown provisioner {settings.platform.provisioner!r}; set KAITO_PROVISIONER to one of "
+        f"{', '.join(PROVISIONERS)}"
+    )
+
+
+@asynccontextmanager
+async def open_context(
+    settings: ActivitySettings, cluster: KubernetesClient, catalogue: Catalogue
+) -> AsyncIterator[ActivityContext]:
+    """Start the informers, wait for their first lists, and close everything at the end."""
+    async with AsyncExitStack() as stack:
+        provisioner = make_provisioner(settings)
+        stack.push_async_callback(provisioner.close)
+        model_endpoint = ModelEndpointClient()
+        stack.push_async_callback(model_endpoint.close)
+        informers = Informers(cluster, settings.watch_namespace)
+        informers.start()
+        stack.push_async_callback(informers.stop)
+        await informers.wait_synced()
+        yield ActivityContext(
+            cluster=cluster,
+            settings=settings,
+            catalogue=catalogue,
+            informers=informers,
+            provisioner=provisioner,
+            model_endpoint=model_endpoint,
+        )

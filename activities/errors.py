@@ -1,0 +1,145 @@
+"""The one door through which foreign errors become ours, and ours become Temporal's.
+
+    SDK error ──FOREIGN──► PlatformError ──► ApplicationError(type=reason, non_retryable=…)
+
+Retryability is decided here: what passes by itself is retried by the activity's own policy, and
+everything else goes back to the workflow at once, which knows what to do next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from activities.clients.kubernetes import ApiError
+from activities.clients.model_endpoint import EndpointError
+from activities.clients.onebox_agent import AgentError
+from api.errors import (
+    AccessDenied,
+    ClusterUnavailable,
+    Conflict,
+    InstanceTypeTooSmall,
+    InsufficientCapacity,
+    InvalidWorkspace,
+    MissingReference,
+    PlatformError,
+    ProviderFailed,
+    QuotaExceeded,
+    Remedy,
+    RuntimeFailed,
+    Throttled,
+    trim,
+)
+
+HAND_OVER: Final = "HandOver"
+"""Type of the error by which a stopping worker gives a long activity to another one."""
+
+HAND_OVER_DELAY: Final = timedelta(milliseconds=100)
+"""0.1 s: the next worker is polling already; only the server's bookkeeping must pass."""
+
+CLUSTER_STATUSES: Final[dict[int, type[PlatformError]]] = {
+    400: InvalidWorkspace,
+    401: AccessDenied,
+    403: AccessDenied,
+    404: MissingReference,
+    409: Conflict,
+    410: ClusterUnavailable,
+    413: InvalidWorkspace,
+    422: InvalidWorkspace,
+    429: Throttled,
+}
+"""HTTP statuses of the API server; what is not listed is the server's own trouble."""
+
+AGENT_CODES: Final[dict[str, type[PlatformError]]] = {
+    "InsufficientCapacity": InsufficientCapacity,
+    "QuotaExceeded": QuotaExceeded,
+    "SkuNotAvailable": InstanceTypeTooSmall,
+    "Unavailable": ClusterUnavailable,
+}
+"""Error codes of onebox's node agent."""
+
+
+class WorkspaceGone(Exception):
+    """The Workspace that an activity works for is gone, or another object has its name."""
+
+
+class HandOver(Exception):
+    """This worker stops: the activity goes on elsewhere from its heartbeat."""
+
+
+def translate(error: Exception) -> PlatformError | None:
+    """Return the error as one of ours; None for what nobody foresaw (a bug)."""
+    match error:
+        case PlatformError():
+            return error
+        case ApiError():
+            return CLUSTER_STATUSES.get(error.status, ClusterUnavailable)(str(error))
+        case AgentError():
+            return AGENT_CODES.get(error.code, ProviderFailed)(error.message)
+        case EndpointError():
+            return RuntimeFailed(str(error))
+        case WorkspaceGone():
+            return Conflict(str(error))
+    return None
+
+
+def to_application_error(error: Exception) -> ApplicationError | None:
+    """Return what Temporal shall record, or None for an error that is a bug."""
+    if isinstance(error, HandOver):
+        return ApplicationError(
+            "the worker stops; the step goes on in another one",
+            type=HAND_OVER,
+            next_retry_delay=HAND_OVER_DELAY,
+            category=ApplicationErrorCategory.BENIGN,
+        )
+    platform_error = translate(error)
+    if platform_error is None:
+        return None
+    passes_by_itself = platform_error.remedy is Remedy.FAST_RETRY
+    return ApplicationError(
+        trim(str(platform_error)),
+        type=platform_error.reason(),
+        non_retryable=not passes_by_itself or isinstance(error, WorkspaceGone),
+        category=(
+            ApplicationErrorCategory.BENIGN
+            if passes_by_itself
+            else ApplicationErrorCategory.UNSPECIFIED
+        ),
+    )
+
+
+_Self = TypeVar("_Self")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def implements(
+    contract: Callable[[_In], Awaitable[_Out]],
+) -> Callable[[Callable[[_Self, _In], Awaitable[_Out]]], Callable[[_Self, _In], Awaitable[_Out]]]:
+    """Register a method as the implementation of a contract, with every error through the door."""
+
+    def decorate(
+        method: Callable[[_Self, _In], Awaitable[_Out]],
+    ) -> Callable[[_Self, _In], Awaitable[_Out]]:
+        @activity.defn(name=contract.__name__)
+        @functools.wraps(method)
+        async def guarded(self: _Self, payload: _In) -> _Out:
+            try:
+                return await method(self, payload)
+            except (ApplicationError, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                translated = to_application_error(error)
+                if translated is None:
+                    raise
+                raise translated from error
+
+        return guarded
+
+    return decorate

@@ -1,0 +1,1 @@
+"""The life of a NodeClaim that we serve ourselves: launched, joined, initialised, given back."""

@@ -1,0 +1,9 @@
+"""Where nodes come from: one module a provider, all behind the contract in `base`."""
+
+from __future__ import annotations
+
+from activities.provisioners.base import Machine, MachineRequest, Provisioner
+from activities.provisioners.byo import ByoProvisioner
+from activities.provisioners.onebox import OneboxProvisioner
+
+__all__ = ["ByoProvisioner", "Machine", "MachineRequest", "OneboxProvisioner", "Provisioner"]

@@ -1,0 +1,55 @@
+"""Every activity, by the task queue that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from activities.context import ActivityContext
+from activities.node_claim.claim import Claims
+from activities.node_claim.machine import Machines
+from activities.workspace.endpoint import Endpoint
+from activities.workspace.images import Images
+from activities.workspace.nodes import Nodes
+from activities.workspace.planning import Planning
+from activities.workspace.reporting import Reporting
+from activities.workspace.teardown import Teardown
+from activities.workspace.traffic import Traffic
+from activities.workspace.workload import Workload
+
+Activity = Callable[..., Any]
+
+
+def quick_activities(ctx: ActivityContext) -> list[Activity]:
+    """Return what `api.names.TASK_QUEUE` serves."""
+    planning, claims, teardown = Planning(ctx), Claims(ctx), Teardown(ctx)
+    return [
+        planning.plan_workspace,
+        planning.adopt_workspace,
+        Nodes(ctx).ensure_node_claims,
+        Workload(ctx).ensure_workload,
+        Traffic(ctx).ensure_traffic,
+        Reporting(ctx).report_status,
+        teardown.prove_deleted,
+        teardown.release_workspace,
+        claims.observe_node_claim,
+        claims.report_node_claim,
+        claims.release_node_claim,
+    ]
+
+
+def wait_activities(ctx: ActivityContext) -> list[Activity]:
+    """Return what `api.names.WAIT_TASK_QUEUE` serves."""
+    workload, teardown, machines = Workload(ctx), Teardown(ctx), Machines(ctx)
+    return [
+        Nodes(ctx).await_nodes,
+        Images(ctx).pull_images,
+        workload.await_workload,
+        workload.retire_workloads,
+        Endpoint(ctx).verify_endpoint,
+        teardown.delete_workloads,
+        teardown.delete_node_claims,
+        machines.launch_node,
+        machines.await_node_initialized,
+        machines.terminate_node,
+    ]

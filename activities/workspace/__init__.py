@@ -1,0 +1,1 @@
+"""The steps of a Workspace: one module a step, each implementing contracts of `api.contracts`."""

@@ -1,0 +1,97 @@
+"""The step `endpoint`: ask the model server itself before any traffic reaches it."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from activities.clients.model_endpoint import EndpointNotReady
+from activities.context import ActivityContext
+from activities.errors import implements
+from activities.waiting import Deadline, Done, Still, wait_until
+from activities.workspace.reading import owned_by
+from api import contracts, names
+from api import payloads as p
+from api.errors import RuntimeFailed, trim
+from planner import facts
+
+PROMPT: Final = "The capital of France is"
+ANSWER_TOKENS: Final = 8
+"""Enough to see that the model generates; the answer itself is judged by nobody."""
+
+ANSWER_CHARACTERS: Final = 120
+
+
+class Endpoint:
+    """Verifies every pod of a revision."""
+
+    def __init__(self, ctx: ActivityContext) -> None:
+        """Take what all activities share."""
+        self._ctx = ctx
+
+    @implements(contracts.verify_endpoint)
+    async def verify_endpoint(self, payload: p.VerifyEndpointInput) -> p.VerifyEndpointResult:
+        """See the contract."""
+
+        async def check() -> Done[p.VerifyEndpointResult] | Still:
+            urls = self._urls(payload)
+            if not urls:
+                return Still("no pod of the revision has an address")
+            try:
+                for url in urls:
+                    await self._ctx.model_endpoint.check_health(url)
+                    await self._check_model(url, payload.served_model_name)
+                return Done(await self._ask(urls[0], payload.served_model_name))
+            except EndpointNotReady as error:
+                return Still(str(error))
+
+        return await wait_until(
+            check,
+            deadline=Deadline(
+                "the model server's first answer",
+                payload.deadline_seconds,
+                f"See kubectl logs -n {payload.workspace.namespace} "
+                f"-l {names.LABEL_REVISION}={payload.revision}.",
+            ),
+            informers=(self._ctx.informers.pods,),
+            index_value=payload.workspace.uid,
+        )
+
+    def _urls(self, payload: p.VerifyEndpointInput) -> list[str]:
+        if self._ctx.settings.endpoint_base_url:
+            return [self._ctx.settings.endpoint_base_url]
+        ref = payload.workspace
+        labels = {
+            **owned_by(ref),
+            names.LABEL_REVISION: payload.revision,
+            names.LABEL_ROLE: names.ROLE_INFERENCE,
+        }
+        pods = [
+            facts.pod_facts(pod) for pod in self._ctx.informers.pods.list(ref.namespace, labels)
+        ]
+        return [
+            f"http://{pod.ip}:{names.PORT_SERVING}"
+            for pod in sorted(pods, key=lambda pod: pod.name)
+            if pod.ip and not pod.is_deleting
+        ]
+
+    async def _check_model(self, url: str, model: str) -> None:
+        served = await self._ctx.model_endpoint.models(url)
+        if model not in served:
+            raise RuntimeFailed(
+                f"the server lists {', '.join(served) or 'no model'} and not {model}; check "
+                "--served-model-name in the runtime's configuration"
+            )
+
+    async def _ask(self, url: str, model: str) -> p.VerifyEndpointResult:
+        started_seconds = time.monotonic()
+        answer = await self._ctx.model_endpoint.complete(
+            url, model=model, prompt=PROMPT, max_tokens=ANSWER_TOKENS
+        )
+        if not answer:
+            raise RuntimeFailed(f"{model} generated nothing for a prompt of five words")
+        return p.VerifyEndpointResult(
+            model=model,
+            answer=trim(answer, ANSWER_CHARACTERS),
+            first_answer_seconds=round(time.monotonic() - started_seconds, 2),
+        )

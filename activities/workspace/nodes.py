@@ -1,0 +1,108 @@
+"""The step `nodes`: claims that exist, and nodes that are ready and show their GPUs."""
+
+from __future__ import annotations
+
+from planner.render import render_node_claim
+
+from activities.clients.kubernetes import HTTP_CONFLICT, NODE_CLAIMS, ApiError
+from activities.context import ActivityContext
+from activities.errors import implements
+from activities.waiting import Deadline, Done, Still, wait_until
+from activities.workspace.reading import gpus_per_node, preset_of, read_revision
+from api import contracts
+from api import payloads as p
+from api.errors import BY_REASON, NotReadyYet, ProviderFailed
+from planner import facts
+
+
+class Nodes:
+    """Asks for nodes by NodeClaim and waits for them."""
+
+    def __init__(self, ctx: ActivityContext) -> None:
+        """Take what all activities share."""
+        self._ctx = ctx
+
+    @implements(contracts.ensure_node_claims)
+    async def ensure_node_claims(
+        self, payload: p.EnsureNodeClaimsInput
+    ) -> p.EnsureNodeClaimsResult:
+        """See the contract."""
+        workspace = await read_revision(self._ctx, payload)
+        preset = preset_of(self._ctx, workspace)
+        created = []
+        for claim in payload.claims:
+            body = render_node_claim(workspace, claim, preset, self._ctx.settings.platform)
+            try:
+                await self._ctx.cluster.create(NODE_CLAIMS, body)
+            except ApiError as error:
+                if error.status != HTTP_CONFLICT:
+                    raise
+                await self._require_alive(claim.name)
+            else:
+                created.append(claim.name)
+        return p.EnsureNodeClaimsResult(created=created)
+
+    async def _require_alive(self, name: str) -> None:
+        existing = await self._ctx.cluster.find(NODE_CLAIMS, name)
+        if existing is None or existing["metadata"].get("deletionTimestamp"):
+            raise NotReadyYet(f"NodeClaim {name} of an earlier attempt is still being deleted")
+
+    @implements(contracts.await_nodes)
+    async def await_nodes(self, payload: p.AwaitNodesInput) -> p.AwaitNodesResult:
+        """See the contract."""
+        workspace = await read_revision(self._ctx, payload)
+        wanted = len(payload.claim_names) + len(payload.existing_nodes)
+        informers = self._ctx.informers
+        gpu_count = gpus_per_node(self._ctx, workspace)
+
+        async def check() -> Done[list[str]] | Still:
+            ready: list[str] = []
+            sentences: list[str] = []
+            for name in payload.claim_names:
+                node_name, sentence = self._look_at_claim(name, gpu_count)
+                (ready if node_name else sentences).append(node_name or sentence)
+            for name in payload.existing_nodes:
+                sentence = self._look_at_node(name, 1)
+                (sentences if sentence else ready).append(sentence or name)
+            if len(ready) == wanted:
+                return Done(sorted(ready))
+            return Still(f"{len(ready)} of {wanted} nodes ready; {'; '.join(sorted(sentences))}")
+
+        node_names = await wait_until(
+            check,
+            deadline=Deadline(
+                "bringing up nodes",
+                payload.deadline_seconds,
+                "The cause is in the NodeClaim's conditions (kubectl describe nodeclaim).",
+            ),
+            informers=(informers.node_claims, informers.nodes),
+            # Existing nodes carry no label of ours, so every node's change must wake us then.
+            index_value=workspace.uid if not payload.existing_nodes else "*",
+        )
+        return p.AwaitNodesResult(node_names=node_names)
+
+    def _look_at_claim(self, name: str, gpu_count: int) -> tuple[str, str]:
+        """Return the ready node's name, or what is still missing."""
+        obj = self._ctx.informers.node_claims.get(name)
+        if obj is None:
+            return "", f"{name}: asked for"
+        claim = facts.claim_facts(obj)
+        if claim.failure_reason:
+            cause = BY_REASON.get(claim.failure_reason, ProviderFailed)
+            raise cause(f"NodeClaim {name} ({claim.instance_type}): {claim.failure_message}")
+        if not claim.is_ready or not claim.node_name:
+            return "", f"{name}: {claim.sentence}"
+        sentence = self._look_at_node(claim.node_name, gpu_count)
+        return ("", sentence) if sentence else (claim.node_name, "")
+
+    def _look_at_node(self, name: str, gpu_count: int) -> str:
+        """Return what keeps a node from being used, or an empty string."""
+        obj = self._ctx.informers.nodes.get(name)
+        if obj is None:
+            return f"{name}: no such node yet"
+        node = facts.node_facts(obj)
+        if not node.is_ready:
+            return f"{name}: not ready"
+        if node.gpu_capacity < gpu_count:
+            return f"{name}: shows {node.gpu_capacity} of {gpu_count} GPUs"
+        return ""

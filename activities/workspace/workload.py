@@ -1,0 +1,157 @@
+"""The step `workload`: the StatefulSet of a revision, until its pods are ready or can't be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planner.pods import diagnose
+from planner.render import render_headless_service, render_workload
+
+from activities.clients.kubernetes import (
+    HTTP_CONFLICT,
+    SERVICES,
+    STATEFUL_SETS,
+    ApiError,
+)
+from activities.context import ActivityContext
+from activities.errors import implements
+from activities.waiting import Deadline, Done, Still, wait_until
+from activities.workspace.reading import gpus_per_node, owned_by, preset_of, read_revision
+from api import contracts, names
+from api import payloads as p
+from api.errors import BY_REASON, Conflict, RuntimeFailed
+from planner import facts
+from planner.world import PodFacts
+
+
+class Workload:
+    """Makes, waits for and removes the workloads of revisions."""
+
+    def __init__(self, ctx: ActivityContext) -> None:
+        """Take what all activities share."""
+        self._ctx = ctx
+
+    @implements(contracts.ensure_workload)
+    async def ensure_workload(self, payload: p.EnsureWorkloadInput) -> p.EnsureWorkloadResult:
+        """See the contract."""
+        workspace = await read_revision(self._ctx, payload)
+        body = render_workload(
+            workspace,
+            preset_of(self._ctx, workspace),
+            payload.revision,
+            payload.node_names,
+            self._ctx.settings.platform,
+            gpus_per_node(self._ctx, workspace),
+        )
+        if body["spec"]["replicas"] > 1:
+            await self._create_if_absent(SERVICES, render_headless_service(workspace))
+        created = await self._create_if_absent(STATEFUL_SETS, body)
+        if not created:
+            await self._match(body)
+        return p.EnsureWorkloadResult(
+            workload_name=body["metadata"]["name"],
+            created=created,
+            replicas=body["spec"]["replicas"],
+        )
+
+    async def _create_if_absent(self, kind: Any, body: Mapping[str, Any]) -> bool:
+        try:
+            await self._ctx.cluster.create(kind, body, body["metadata"]["namespace"])
+        except ApiError as error:
+            if error.status != HTTP_CONFLICT:
+                raise
+            return False
+        return True
+
+    async def _match(self, body: Mapping[str, Any]) -> None:
+        """Bring an existing StatefulSet to what may differ within one revision: where, how many."""
+        metadata, spec = body["metadata"], body["spec"]
+        existing = await self._ctx.cluster.get(
+            STATEFUL_SETS, metadata["name"], metadata["namespace"]
+        )
+        uid = metadata["labels"][names.LABEL_WORKSPACE_UID]
+        if existing["metadata"]["labels"].get(names.LABEL_WORKSPACE_UID) != uid:
+            raise Conflict(
+                f"StatefulSet {metadata['name']} of an earlier Workspace is still being removed"
+            )
+        wanted = {
+            "replicas": spec["replicas"],
+            "template": {"spec": {"affinity": spec["template"]["spec"]["affinity"]}},
+        }
+        if (
+            existing["spec"]["replicas"] == wanted["replicas"]
+            and existing["spec"]["template"]["spec"].get("affinity")
+            == wanted["template"]["spec"]["affinity"]
+        ):
+            return
+        await self._ctx.cluster.merge_patch(
+            STATEFUL_SETS, metadata["name"], {"spec": wanted}, metadata["namespace"]
+        )
+
+    @implements(contracts.await_workload)
+    async def await_workload(self, payload: p.AwaitWorkloadInput) -> p.AwaitWorkloadResult:
+        """See the contract."""
+        ref = payload.workspace
+        informers = self._ctx.informers
+        name = names.workload_name(ref.name, payload.revision)
+
+        async def check() -> Done[list[str]] | Still:
+            obj = informers.stateful_sets.get(name, ref.namespace)
+            pods = self._pods(ref, payload.revision)
+            verdict = diagnose(pods, payload.replicas)
+            if verdict.failure is not None:
+                cause = BY_REASON.get(verdict.failure.reason, RuntimeFailed)
+                raise cause(verdict.failure.message)
+            is_current = obj is not None and facts.workload_facts(obj).is_current
+            if is_current and len(verdict.ready) >= payload.replicas:
+                return Done(sorted(verdict.ready))
+            return Still(verdict.sentence)
+
+        pod_names = await wait_until(
+            check,
+            deadline=Deadline(
+                "starting the model server",
+                payload.deadline_seconds,
+                f"See kubectl logs -n {ref.namespace} {name}-0.",
+            ),
+            informers=(informers.pods, informers.stateful_sets),
+            index_value=ref.uid,
+        )
+        return p.AwaitWorkloadResult(pod_names=pod_names)
+
+    def _pods(self, ref: p.WorkspaceRef, revision: str) -> list[PodFacts]:
+        labels = {
+            **owned_by(ref),
+            names.LABEL_REVISION: revision,
+            names.LABEL_ROLE: names.ROLE_INFERENCE,
+        }
+        return [
+            facts.pod_facts(pod) for pod in self._ctx.informers.pods.list(ref.namespace, labels)
+        ]
+
+    @implements(contracts.retire_workloads)
+    async def retire_workloads(self, payload: p.RetireWorkloadsInput) -> p.RetireWorkloadsResult:
+        """See the contract."""
+        ref = payload.workspace
+        gone = [names.workload_name(ref.name, revision) for revision in payload.revisions]
+        for name in gone:
+            await self._ctx.cluster.delete(STATEFUL_SETS, name, ref.namespace)
+
+        async def check() -> Done[None] | Still:
+            pods = [pod.name for revision in payload.revisions for pod in self._pods(ref, revision)]
+            if not pods:
+                return Done(None)
+            return Still(f"waiting until {', '.join(sorted(pods))} ended")
+
+        await wait_until(
+            check,
+            deadline=Deadline(
+                "removing earlier workloads",
+                payload.deadline_seconds,
+                "See kubectl describe pod for what keeps them.",
+            ),
+            informers=(self._ctx.informers.pods,),
+            index_value=ref.uid,
+        )
+        return p.RetireWorkloadsResult(retired=sorted(gone))
