@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from api.preset import Catalogue
@@ -36,7 +36,7 @@ PROVISIONERS: Final = ("byo", "onebox")
 class ActivitySettings:
     """Plain values that `worker/settings.py` read."""
 
-    platform: PlatformSettings = PlatformSettings()
+    platform: PlatformSettings = field(default_factory=PlatformSettings)
     onebox_endpoint: str = ""
     """Base URL of onebox's node agent."""
     endpoint_base_url: str = ""

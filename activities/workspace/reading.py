@@ -75,7 +75,7 @@ def gpus_per_node(ctx: ActivityContext, workspace: Workspace) -> int:
     known = ctx.catalogue.instance_type(instance_type)
     if known is not None:
         return known.gpu_count
-    return facts.gpus_of_instance_type(
+    return facts.gpus_per_node(
         [facts.node_facts(node) for node in ctx.informers.nodes.list()], instance_type
     )
 
@@ -96,7 +96,9 @@ async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:
             for workload in informers.stateful_sets.list(ref.namespace, labels)
         ),
         service=facts.service_facts(services[0]) if services else None,
-        gpu_requests=facts.gpu_requests_by_node(informers.pods.list(), except_uid=workspace.uid),
+        gpu_requests=facts.gpu_requests_by_node(
+            informers.pods.list(), workspace.uid, informers.stateful_sets.list()
+        ),
         config_text=config_text,
         missing=missing,
         adopted_revisions=frozenset(revision_of(item) for item in recorded),
