@@ -211,6 +211,8 @@ class WorkspacePlan(Payload):
     claims: list[ClaimSpec] = []
     existing_nodes: list[str] = []
     """Nodes to use that no claim of ours made."""
+    surplus_claims: list[str] = []
+    """Claims of this Workspace that the plan does not use (fewer nodes, another instance type)."""
     served_model_name: str = ""
     replicas: int = 0
     deadlines: StepDeadlines = StepDeadlines()

@@ -25,6 +25,18 @@ class WorkspaceState(p.Payload):
     operation_started_at: datetime | None = None
     next_wake_at: datetime | None = None
     """Absolute, because timers do not survive continue-as-new."""
+    has_resources: bool = False
+    """The object was adopted once, so that a teardown must look for what it owns."""
+    node_names: list[str] = []
+    operations_count: int = 0
+    """Operations begun since the workflow began; it tells their Events apart."""
+    blocked_on: str = ""
+    """Spec that nobody tries again before an edit or `retry`, as `<generation>/<revision>`."""
+    refusals_count: int = 0
+    last_refusal: str = ""
+    """Why the last order of an operator was not followed."""
+    reported_digest: str = ""
+    """What the last report said, so that an equal one is not sent."""
 
 
 class WorkspaceWorkflowInput(p.Payload):
@@ -32,6 +44,8 @@ class WorkspaceWorkflowInput(p.Payload):
 
     workspace: p.WorkspaceRef
     state: WorkspaceState = WorkspaceState()
+    continue_as_new_after_passes: int = 0
+    """Test hook: begin a new run after this many passes; 0 leaves it to the history's size."""
 
 
 class NodeClaimState(p.Payload):
@@ -43,6 +57,8 @@ class NodeClaimState(p.Payload):
     problem: p.Problem | None = None
     failures_count: int = 0
     next_wake_at: datetime | None = None
+    reported_digest: str = ""
+    """What the last report said, so that an equal one is not sent."""
 
 
 class NodeClaimWorkflowInput(p.Payload):
@@ -50,3 +66,5 @@ class NodeClaimWorkflowInput(p.Payload):
 
     claim: p.NodeClaimRef
     state: NodeClaimState = NodeClaimState()
+    continue_as_new_after_passes: int = 0
+    """Test hook: begin a new run after this many passes; 0 leaves it to the history's size."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from api import names
-
-_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,13 +33,17 @@ class NodeFacts:
     """One Node."""
 
     name: str
-    labels: Mapping[str, str] = _NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     is_ready: bool = False
     is_schedulable: bool = True
     """False when cordoned or being deleted."""
     provider_id: str = ""
     gpu_capacity: int = 0
     """`status.allocatable` of the GPU resource."""
+    blocking_taint: str = ""
+    """First taint that keeps our pods away, as "key=value:NoSchedule"; empty when none does."""
+    is_out_of_service: bool = False
+    """An operator declared it lost for good (`node.kubernetes.io/out-of-service`)."""
     image_names: frozenset[str] = frozenset()
     """References that the kubelet reports as present (it reports at most 50)."""
 
@@ -57,7 +58,7 @@ class ClaimFacts:
     """One NodeClaim."""
 
     name: str
-    labels: Mapping[str, str] = _NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     uid: str = ""
     instance_type: str = ""
     is_ready: bool = False
@@ -76,7 +77,7 @@ class PodFacts:
     """One Pod of a workload."""
 
     name: str
-    labels: Mapping[str, str] = _NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     node_name: str = ""
     phase: str = ""
     ip: str = ""
@@ -93,6 +94,8 @@ class PodFacts:
     """How the last container to end ended: "exit code 1", "OOMKilled"; empty when none did."""
     last_exit_message: str = ""
     unschedulable_message: str = ""
+    failure: str = ""
+    """Why the pod as a whole ended, when it did: "Evicted: The node was low on memory"."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class WorkloadFacts:
     """The controller has seen the newest spec and every pod runs it."""
     node_names: frozenset[str] = frozenset()
     """Nodes that its pods may run on (the required node affinity)."""
+    is_deleting: bool = False
 
 
 @dataclass(frozen=True)
