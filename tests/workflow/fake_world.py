@@ -1,0 +1,392 @@
+"""A small world with the behaviour of ours: activities under the contracts' names act on it.
+
+It plans from what it sees, like the real planner; effects stay when an activity "dies" after them.
+Faults are ordered by the activity's name: fail with one of our errors, hang (a worker that died), or
+stop at a gate until the test opens it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from api import payloads as p
+from api.errors import PlatformError, Remedy
+
+UNTIL_SECONDS = 20.0
+"""Real seconds that a test waits for something to happen; everything here takes milliseconds."""
+
+BEAT_SECONDS = 0.2
+
+
+class Hang:
+    """The effect happened and nobody ever reports it: what a SIGKILL looks like from outside."""
+
+
+def as_activity_error(error: PlatformError) -> ApplicationError:
+    """Say it the way `activities/errors.py` does."""
+    return ApplicationError(
+        str(error),
+        type=error.reason(),
+        non_retryable=error.remedy is not Remedy.FAST_RETRY,
+    )
+
+
+@dataclass
+class FakeWorkspace:
+    """The custom resource."""
+
+    uid: str = "uid-1"
+    generation: int = 1
+    spec: str = "a"
+    deleting: bool = False
+    finalizer: bool = False
+    problem: p.Problem | None = None
+
+    @property
+    def revision(self) -> str:
+        """A revision a spec."""
+        return f"rev-{self.spec}"
+
+
+@dataclass
+class Owned:
+    """What one uid owns."""
+
+    claims: set[str] = field(default_factory=set)
+    nodes: set[str] = field(default_factory=set)
+    pulled: set[str] = field(default_factory=set)
+    workloads: dict[str, bool] = field(default_factory=dict)
+    """Ready or not, by revision."""
+    records: set[str] = field(default_factory=set)
+    verified: set[str] = field(default_factory=set)
+    service: str = ""
+
+    def leftovers(self) -> list[str]:
+        """Everything that carries the ownership labels."""
+        return [
+            *(f"NodeClaim/{name}" for name in sorted(self.claims)),
+            *(f"StatefulSet/{name}" for name in sorted(self.workloads)),
+            *(["Service/w"] if self.service else []),
+        ]
+
+
+class FakeWorld:
+    """One Workspace's world, with a log of what was done to it."""
+
+    def __init__(self, namespace: str = "default", name: str = "w") -> None:
+        self.ref = p.WorkspaceRef(namespace=namespace, name=name)
+        self.workspace: FakeWorkspace | None = FakeWorkspace()
+        self.owned: dict[str, Owned] = defaultdict(Owned)
+        self.claims_wanted = 1
+        self.calls: list[str] = []
+        self.reports: list[p.ReportInput] = []
+        self.events: dict[str, p.EventNote] = {}
+        self.writes_count = 0
+        self.running: Counter[str] = Counter()
+        self.most_running: Counter[str] = Counter()
+        self.stuck: list[str] = []
+        """Leftovers that no deletion removes."""
+        self.lagging_plans: deque[FakeWorkspace | None] = deque()
+        """Views that the next plans see instead of the truth: a cache that lags."""
+        self._faults: dict[str, deque[PlatformError | Hang]] = defaultdict(deque)
+        self._gates: dict[str, asyncio.Event] = {}
+        self._changed = asyncio.Condition()
+
+    # --- For tests ----------------------------------------------------------------------------
+
+    def fail(self, name: str, error: PlatformError, times: int = 1) -> None:
+        """Let the next attempts of an activity fail before their effect."""
+        self._faults[name].extend([error] * times)
+
+    def hang(self, name: str, times: int = 1) -> None:
+        """Let the next attempts of an activity do their work and never tell."""
+        self._faults[name].extend([Hang()] * times)
+
+    def close_gate(self, name: str) -> None:
+        """Hold an activity before its effect."""
+        self._gates[name] = asyncio.Event()
+
+    def open_gate(self, name: str) -> None:
+        """Let it go on."""
+        self._gates.pop(name).set()
+
+    def edit(self, spec: str) -> None:
+        """Change the spec, as a user does."""
+        assert self.workspace is not None
+        self.workspace.spec = spec
+        self.workspace.generation += 1
+
+    def delete(self) -> None:
+        """Delete the Workspace, as the API server does."""
+        assert self.workspace is not None
+        if self.workspace.finalizer:
+            self.workspace.deleting = True
+            self.workspace.generation += 1
+        else:
+            self.workspace = None
+
+    async def until(self, what: Callable[[], bool]) -> None:
+        """Wait until something is true of this world."""
+        async with asyncio.timeout(UNTIL_SECONDS), self._changed:
+            await self._changed.wait_for(what)
+
+    async def until_phase(self, phase: p.LifecyclePhase) -> p.ReportInput:
+        """Wait for a report of a phase."""
+        await self.until(lambda: bool(self.reports) and self.reports[-1].phase is phase)
+        return self.reports[-1]
+
+    def count(self, name: str) -> int:
+        """How often an activity began, attempts included."""
+        return self.calls.count(name)
+
+    @property
+    def mine(self) -> Owned:
+        """What the Workspace of now owns."""
+        assert self.workspace is not None
+        return self.owned[self.workspace.uid]
+
+    def steps(self) -> list[p.Step]:
+        """Name what is not as it should be."""
+        assert self.workspace is not None
+        mine, revision = self.mine, self.workspace.revision
+        is_serving = mine.workloads.get(revision, False)
+        has_traffic = mine.service == revision
+        wanted = {
+            p.Step.NODES: len(mine.nodes) < self.claims_wanted,
+            p.Step.IMAGES: revision not in mine.workloads,
+            p.Step.WORKLOAD: not is_serving,
+            p.Step.ENDPOINT: not is_serving or not has_traffic,
+            p.Step.TRAFFIC: not has_traffic,
+        }
+        return [step for step, is_wanted in wanted.items() if is_wanted]
+
+    # --- The frame of every activity --------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _act(self) -> AsyncIterator[None]:
+        name = activity.info().activity_type
+        await self._log(name)
+        self.running[name] += 1
+        self.most_running[name] = max(self.most_running[name], self.running[name])
+        try:
+            await self._pass_gate(name)
+            fault = self._faults[name].popleft() if self._faults[name] else None
+            if isinstance(fault, PlatformError):
+                raise as_activity_error(fault)
+            yield
+            await self._tell()
+            if isinstance(fault, Hang):
+                await asyncio.Event().wait()
+        finally:
+            self.running[name] -= 1
+
+    async def _log(self, name: str) -> None:
+        self.calls.append(name)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _pass_gate(self, name: str) -> None:
+        while (gate := self._gates.get(name)) is not None:
+            activity.heartbeat("held by the test")
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await gate.wait()
+            except TimeoutError:
+                continue
+
+    def _owner(self, ref: p.WorkspaceRef) -> Owned:
+        assert ref.uid, "only plan_workspace may ask by name"
+        return self.owned[ref.uid]
+
+    # --- Activities ---------------------------------------------------------------------------
+
+    @activity.defn(name="plan_workspace")
+    async def plan_workspace(self, payload: p.PlanInput) -> p.WorkspacePlan:
+        async with self._act():
+            assert payload.workspace.uid == "", "plans look at whatever has the name now"
+            seen = self.lagging_plans.popleft() if self.lagging_plans else self.workspace
+            return self._plan(seen)
+
+    def _plan(self, seen: FakeWorkspace | None) -> p.WorkspacePlan:
+        if seen is None:
+            return p.WorkspacePlan()
+        base = p.WorkspacePlan(
+            found=True,
+            uid=seen.uid,
+            generation=seen.generation,
+            active_revision=self.owned[seen.uid].service,
+        )
+        if seen.deleting:
+            return base.model_copy(update={"deleting": True, "released": not seen.finalizer})
+        if seen.problem is not None:
+            return base.model_copy(update={"problem": seen.problem})
+        mine = self.owned[seen.uid]
+        return base.model_copy(
+            update={
+                "revision": seen.revision,
+                "adopted": seen.finalizer and seen.revision in mine.records,
+                "stale_revisions": sorted(set(mine.workloads) - {seen.revision}),
+                "steps": self.steps(),
+                "preset": "smollm2",
+                "instance_type": "onebox.small",
+                "node_count": self.claims_wanted,
+                "claims": [
+                    p.ClaimSpec(
+                        name=f"claim-{seen.uid}-{index}", instance_type="onebox.small", index=index
+                    )
+                    for index in range(self.claims_wanted)
+                ],
+                "served_model_name": "smollm2",
+                "replicas": self.claims_wanted,
+            }
+        )
+
+    @activity.defn(name="adopt_workspace")
+    async def adopt_workspace(self, payload: p.AdoptInput) -> p.AdoptResult:
+        async with self._act():
+            found = self.workspace
+            if found is None or found.uid != payload.workspace.uid:
+                return p.AdoptResult(superseded=True)
+            if found.generation != payload.generation:
+                return p.AdoptResult(superseded=True)
+            self.writes_count += (not found.finalizer) + (payload.revision not in self.mine.records)
+            found.finalizer = True
+            self.mine.records.add(payload.revision)
+            return p.AdoptResult(revision_number=len(self.mine.records))
+
+    @activity.defn(name="ensure_node_claims")
+    async def ensure_node_claims(
+        self, payload: p.EnsureNodeClaimsInput
+    ) -> p.EnsureNodeClaimsResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            created = {claim.name for claim in payload.claims} - mine.claims
+            mine.claims |= created
+            self.writes_count += len(created)
+            return p.EnsureNodeClaimsResult(created=sorted(created))
+
+    @activity.defn(name="await_nodes")
+    async def await_nodes(self, payload: p.AwaitNodesInput) -> p.AwaitNodesResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            assert set(payload.claim_names) <= mine.claims, "waits for what was never asked for"
+            mine.nodes |= {f"node-of-{name}" for name in payload.claim_names}
+            return p.AwaitNodesResult(node_names=sorted(mine.nodes))
+
+    @activity.defn(name="pull_images")
+    async def pull_images(self, payload: p.PullImagesInput) -> p.PullImagesResult:
+        async with self._act():
+            assert payload.node_names, "images go to nodes"
+            self._owner(payload.workspace).pulled.add(payload.revision)
+            return p.PullImagesResult(images=["image"])
+
+    @activity.defn(name="ensure_workload")
+    async def ensure_workload(self, payload: p.EnsureWorkloadInput) -> p.EnsureWorkloadResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            assert payload.node_names, "workloads go to nodes"
+            is_new = payload.revision not in mine.workloads
+            mine.workloads.setdefault(payload.revision, False)
+            self.writes_count += is_new
+            return p.EnsureWorkloadResult(
+                workload_name=f"w-{payload.revision}", created=is_new, replicas=1
+            )
+
+    @activity.defn(name="await_workload")
+    async def await_workload(self, payload: p.AwaitWorkloadInput) -> p.AwaitWorkloadResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            if payload.revision in mine.workloads:
+                mine.workloads[payload.revision] = True
+            return p.AwaitWorkloadResult(pod_names=[f"w-{payload.revision}-0"])
+
+    @activity.defn(name="verify_endpoint")
+    async def verify_endpoint(self, payload: p.VerifyEndpointInput) -> p.VerifyEndpointResult:
+        async with self._act():
+            self._owner(payload.workspace).verified.add(payload.revision)
+            return p.VerifyEndpointResult(model=payload.served_model_name, answer="42")
+
+    @activity.defn(name="ensure_traffic")
+    async def ensure_traffic(self, payload: p.RevisionInput) -> p.EnsureTrafficResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            assert payload.revision in mine.verified, "no traffic to what nobody verified"
+            self.writes_count += mine.service != payload.revision
+            mine.service = payload.revision
+            return p.EnsureTrafficResult(service_name="w", moved=True)
+
+    @activity.defn(name="retire_workloads")
+    async def retire_workloads(self, payload: p.RetireWorkloadsInput) -> p.RetireWorkloadsResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            for revision in payload.revisions:
+                mine.workloads.pop(revision, None)
+            return p.RetireWorkloadsResult(retired=payload.revisions)
+
+    @activity.defn(name="report_status")
+    async def report_status(self, payload: p.ReportInput) -> p.ReportResult:
+        async with self._act():
+            found = self.workspace
+            if found is None or found.uid != payload.workspace.uid:
+                return p.ReportResult(written=False)
+            news = [event for event in payload.events if event.key not in self.events]
+            self.events |= {event.key: event for event in news}
+            is_new = not self.reports or _without_events(self.reports[-1]) != _without_events(
+                payload
+            )
+            self.writes_count += is_new + len(news)
+            self.reports.append(payload)
+            return p.ReportResult(written=is_new)
+
+    @activity.defn(name="delete_workloads")
+    async def delete_workloads(self, payload: p.TeardownInput) -> p.TeardownResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            removed = sorted(mine.workloads)
+            mine.workloads.clear()
+            mine.service = ""
+            return p.TeardownResult(removed=removed)
+
+    @activity.defn(name="delete_node_claims")
+    async def delete_node_claims(self, payload: p.TeardownInput) -> p.TeardownResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            removed = sorted(mine.claims)
+            mine.claims.clear()
+            mine.nodes.clear()
+            return p.TeardownResult(removed=removed)
+
+    @activity.defn(name="prove_deleted")
+    async def prove_deleted(self, payload: p.TeardownInput) -> p.ProofResult:
+        async with self._act():
+            return p.ProofResult(
+                leftovers=[*self._owner(payload.workspace).leftovers(), *self.stuck]
+            )
+
+    @activity.defn(name="release_workspace")
+    async def release_workspace(self, payload: p.TeardownInput) -> p.TeardownResult:
+        async with self._act():
+            mine, found = self._owner(payload.workspace), self.workspace
+            assert not mine.leftovers(), "released before everything was gone"
+            if found is not None and found.uid == payload.workspace.uid and found.deleting:
+                self.workspace = None
+            return p.TeardownResult()
+
+    def activities(self) -> list[Callable[..., object]]:
+        """Everything to register, on either queue."""
+        found = (getattr(self, name) for name in dir(type(self)))
+        return [each for each in found if hasattr(each, "__temporal_activity_definition")]
+
+
+def _without_events(report: p.ReportInput) -> p.ReportInput:
+    return report.model_copy(update={"events": []})

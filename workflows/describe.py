@@ -1,0 +1,45 @@
+"""The text that `temporal workflow metadata` and Temporal's UI show of a Workspace."""
+
+from __future__ import annotations
+
+from api import payloads as p
+from api.workflow_inputs import WorkspaceState
+
+
+def text(state: WorkspaceState, plan: p.WorkspacePlan | None) -> str:
+    """Return the whole story in Markdown: phase, steps with seconds, trouble, past operations."""
+    lines = [f"**{state.phase}**{_about(state, plan)}", ""]
+    lines += [f"- {_step(record)}" for record in state.timeline]
+    if state.problem is not None:
+        lines += ["", f"Problem: {state.problem.reason}: {state.problem.message}"]
+    if state.is_paused:
+        lines += ["", f"Paused: {state.paused_reason}. Send `resume` to go on."]
+    if state.last_refusal:
+        lines += ["", state.last_refusal]
+    if state.history:
+        lines += ["", "Operations before:"]
+        lines += [f"- {_operation(record)}" for record in reversed(state.history)]
+    return "\n".join(lines)
+
+
+def _about(state: WorkspaceState, plan: p.WorkspacePlan | None) -> str:
+    if plan is None:
+        return ""
+    model = f"{plan.preset} on {plan.instance_type}" if plan.preset else plan.instance_type
+    return f": generation {state.generation}, revision {plan.revision or '-'}, {model}"
+
+
+def _step(record: p.StepRecord) -> str:
+    words = f"{record.step}: {record.state}"
+    if record.seconds:
+        words += f", {record.seconds:.1f} s"
+    if record.attempts > 1:
+        words += f", attempt {record.attempts}"
+    if record.reason:
+        words += f" ({record.reason}: {record.message})"
+    return words
+
+
+def _operation(record: p.OperationRecord) -> str:
+    words = f"{record.outcome} after {record.seconds:.0f} s, revision {record.revision or '-'}"
+    return f"{words} ({record.reason}: {record.message})" if record.reason else words

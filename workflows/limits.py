@@ -1,0 +1,315 @@
+"""Every limit of the workflows: its unit, its reason, its source.
+
+"Measured" points to the numbers in docs/decisions/0003-workflows.md. Whether an error is worth a
+retry is never said here: the activity says it (`ApplicationError(non_retryable=…)`), because a list
+of class names at the call matches exact names only and forgets subclasses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+from api import names
+
+# --- The entity's own clock -------------------------------------------------------------------
+
+RESYNC_SECONDS: Final = 600.0
+"""Seconds between two looks at a Workspace or claim that nobody hinted at. It repairs what the
+watcher missed; shorter costs an activity and ten history events per object and pass."""
+
+RESYNC_JITTER: Final = 0.2
+"""Share by which a resync comes early or late, so that a thousand entities spread out."""
+
+SLOW_RETRY_FIRST_SECONDS: Final = 30.0
+"""Delay before the first slow retry: a pod that crashes or a full zone rarely heals sooner."""
+
+SLOW_RETRY_GROWTH: Final = 2.0
+SLOW_RETRY_CAP_SECONDS: Final = 600.0
+"""Longest delay of a slow retry: an operator who raised a quota should not wait much longer, and
+one attempt every 10 min is no load on a cloud."""
+
+FAST_RETRY_FIRST_SECONDS: Final = 5.0
+"""Delay before a fast retry; the activity's own retries went before it."""
+
+FAST_RETRY_CAP_SECONDS: Final = 60.0
+RETRY_JITTER: Final = 0.2
+"""Share by which a retry comes early or late: a cloud that failed a hundred Workspaces at once
+should not see all of them again in one second."""
+
+STALE_PLAN_ATTEMPTS: Final = 5
+"""Plans to ask for, in all, when the plan is older than the hint that woke us: the worker that
+plans may read a cache that lags behind the worker that watches."""
+
+STALE_PLAN_PAUSE: Final = timedelta(seconds=1)
+"""Between two of those; Temporal's timers have a grain of about one second (measured)."""
+
+TEARDOWN_SHOWN_AFTER: Final = timedelta(seconds=120)
+"""A teardown that takes longer says in `.status` what stays. Pods get 30 s of grace and a cloud
+takes minutes, so this is when a person begins to ask."""
+
+TEARDOWN_ATTEMPT_SECONDS: Final = 300
+"""Deadline of one `delete_…` wait, in seconds: after it the other kind gets its turn, since a dead
+node's pods go only when the node does."""
+
+# --- History and reports ----------------------------------------------------------------------
+
+MAX_HISTORY_EVENTS: Final = 2000
+"""Continue-as-new from here. The server suggests it at 4,096 and ends runs at 51,200; a cache
+miss replays the whole history (75 ms of CPU at 520 events, measured), so earlier is cheaper."""
+
+REPORT_INTERVAL: Final = timedelta(seconds=20)
+"""Least time between two reports of one operation's progress: at most 12 API writes per cold
+start, and `kubectl get -w` still moves."""
+
+MAX_OPERATION_RECORDS: Final = 10
+"""Lines of `.status.history`: enough to see a pattern, small enough to read."""
+
+CLAIM_LAUNCH_SHOWN_AFTER: Final = timedelta(seconds=5)
+"""A launch that took longer is reported by itself, so that a person sees Launched before Ready."""
+
+# --- Deadlines that no plan carries --------------------------------------------------------------
+
+NODE_INITIALIZED_DEADLINE_SECONDS: Final = 1800
+"""Seconds for a machine to join: clouds need up to 10 min, drivers another 10; as StepDeadlines."""
+
+TERMINATE_DEADLINE_SECONDS: Final = 600
+"""Seconds for a machine to go: clouds take about 5 min; then the problem is shown and we go on."""
+
+# --- Activities ----------------------------------------------------------------------------------
+
+HEARTBEAT: Final = timedelta(seconds=10)
+"""Silence after which a wait's worker is believed dead. Waits beat every few seconds; the SDK
+sends at most one beat per 2 s (worker setting); a SIGKILL costs this plus 2 s (measured)."""
+
+DEADLINE_MARGIN: Final = timedelta(seconds=60)
+"""start_to_close beyond the activity's own deadline, so that the activity, which knows what it
+waited for, is the one to say that time is up."""
+
+OUTAGE_ALLOWANCE: Final = timedelta(minutes=10)
+"""How long the API server may be away before an activity gives up and the entity retries slowly.
+Upgrades of a managed control plane take minutes."""
+
+
+@dataclass(frozen=True)
+class ActivityLimits:
+    """Options of one activity; waits add their deadline to the two outer limits."""
+
+    task_queue: str
+    start_to_close: timedelta
+    """Longest one attempt may take, apart from the deadline that a wait is given."""
+    schedule_to_close: timedelta
+    """Longest all attempts together may take, likewise."""
+    heartbeat: timedelta | None
+    retry: RetryPolicy
+    cancellation: ActivityCancellationType
+
+
+# Transient faults only: what should not be retried says so itself. The cap is 5 s so that an
+# operation goes on within seconds of the API server's return.
+_QUICK_RETRY: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=5),
+    maximum_attempts=0,
+)
+# A wait that failed lost its worker or its API server; both come back in seconds.
+_WAIT_RETRY: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=5),
+    maximum_attempts=0,
+)
+
+# An activity that only reads may be abandoned at once when its work is superseded.
+_LEAVE: Final = ActivityCancellationType.TRY_CANCEL
+# One that writes must have ended before the next one starts, or a late write would land in the
+# middle of a teardown.
+_FINISH_FIRST: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+
+LIMITS: Final[dict[str, ActivityLimits]] = {
+    # Reads a handful of objects. 30 s: worst case seen in the contract (10 s) with room.
+    "plan_workspace": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=30),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_LEAVE,
+    ),
+    # Two writes.
+    "adopt_workspace": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    # One write per claim.
+    "ensure_node_claims": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=30),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    # Waits on informers; the deadline comes from the plan.
+    "await_nodes": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_LEAVE,
+    ),
+    # Makes pull pods, so it must clean up before anything else begins.
+    "pull_images": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    # A StatefulSet and at most one more Service.
+    "ensure_workload": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    "await_workload": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_LEAVE,
+    ),
+    "verify_endpoint": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_LEAVE,
+    ),
+    # One write of one Service.
+    "ensure_traffic": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    # Deletes, then waits for pods; the deadline is in its input.
+    "retire_workloads": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    # A status patch and a few Events.
+    "report_status": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    "delete_workloads": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    "delete_node_claims": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    # Lists every kind past all caches, and asks the provider: worst 30 s by contract.
+    "prove_deleted": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=45),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_LEAVE,
+    ),
+    "release_workspace": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    "observe_node_claim": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_LEAVE,
+    ),
+    # Buys a machine: a delete must not overtake it. 10 min: clouds answer a create within 2.
+    "launch_node": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=timedelta(minutes=10),
+        schedule_to_close=timedelta(minutes=20),
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    "await_node_initialized": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_LEAVE,
+    ),
+    "report_node_claim": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    "terminate_node": ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=DEADLINE_MARGIN,
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    "release_node_claim": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+}
+"""Limits by the contract's name; a test proves that each contract has a row on its own queue."""

@@ -1,0 +1,149 @@
+"""One operation of a Workspace: the steps that a plan names, in order, until the first trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from temporalio import workflow
+
+from api import contracts
+from api import payloads as p
+from workflows import lifecycle, outcomes
+from workflows.calls import execute
+from workflows.failures import ActivityFailed
+from workflows.ledger import Ledger
+from workflows.outcomes import Blocked, Done, PhaseOutcome, Waiting
+from workflows.phases import PHASES, nodes
+from workflows.phases.context import PhaseContext
+from workflows.reporter import Reporter
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Why an operation went no further than it did."""
+
+    retry_after_seconds: float | None = None
+    """None: as the entity's resync says."""
+    plan_again: bool = False
+    """The spec moved between planning and adopting."""
+
+
+class Operation:
+    """Carries out plans; the ledger remembers how far it came."""
+
+    def __init__(self, workspace: p.WorkspaceRef, ledger: Ledger, reporter: Reporter) -> None:
+        """Work on one object; `workspace` carries its uid."""
+        self._workspace = workspace
+        self._ledger = ledger
+        self._reporter = reporter
+
+    async def run(self, plan: p.WorkspacePlan) -> Stopped:
+        """Adopt the spec, run the planned steps, and report how it ended."""
+        try:
+            if not plan.adopted and not await self._adopt(plan):
+                return Stopped(plan_again=True)
+        except ActivityFailed as failed:
+            return await self._stop(self._judge(failed), plan)
+        self._ledger.change(has_resources=True)
+        if plan.steps:
+            outcome = await self._run_steps(plan)
+            if outcome is not None:
+                return await self._stop(outcome, plan)
+        if self._ledger.state.phase is not p.LifecyclePhase.PAUSED:
+            await self._learn_nodes(plan)
+            self._ledger.succeed(plan.revision, workflow.now())
+        await self._reporter.report()
+        return Stopped()
+
+    async def _adopt(self, plan: p.WorkspacePlan) -> bool:
+        result = await execute(
+            contracts.adopt_workspace,
+            p.AdoptInput(
+                workspace=self._workspace, revision=plan.revision, generation=plan.generation
+            ),
+            summary=f"finalizer and record of revision {plan.revision}",
+        )
+        return not result.superseded
+
+    async def _run_steps(self, plan: p.WorkspacePlan) -> PhaseOutcome | None:
+        """Return the outcome that stopped the operation; None when it is over or paused."""
+        ledger = self._ledger
+        if ledger.begin_operation(plan, workflow.now()):
+            await self._reporter.report()
+        ctx = PhaseContext(workspace=self._workspace)
+        place: lifecycle.Place = lifecycle.first(plan.steps)
+        while isinstance(place, p.Step):
+            if ledger.state.is_paused:
+                ledger.change(phase=p.LifecyclePhase.PAUSED)
+                return None
+            outcome = await self._run_step(place, ctx, plan)
+            place = lifecycle.advance(place, outcome.kind, plan.steps)
+            if not isinstance(outcome, Done):
+                return outcome
+            if isinstance(place, p.Step):
+                if ledger.state.problem is None:
+                    ledger.change(phase=lifecycle.PHASE_WHILE_RUNNING[place])
+                await self._reporter.report_progress()
+        return None
+
+    async def _run_step(
+        self, step: p.Step, ctx: PhaseContext, plan: p.WorkspacePlan
+    ) -> PhaseOutcome:
+        ledger, started_at = self._ledger, workflow.now()
+        ledger.step_started(step)
+        self._reporter.show()
+        try:
+            if step in {p.Step.IMAGES, p.Step.WORKLOAD} and not ctx.node_names:
+                await nodes.find(ctx, plan)
+            outcome = await PHASES[step](ctx, plan, ledger.state)
+        except ActivityFailed as failed:
+            outcome = self._judge(failed)
+        except asyncio.CancelledError:
+            ledger.step_stopped(step, p.StepState.PENDING, workflow.now() - started_at, None)
+            raise
+        took = workflow.now() - started_at
+        if ctx.node_names:
+            ledger.change(node_names=ctx.node_names)
+        match outcome:
+            case Done():
+                ledger.step_done(step, took)
+                if step is p.Step.TRAFFIC:
+                    ledger.plan = plan.model_copy(update={"active_revision": plan.revision})
+            case Waiting():
+                ledger.step_stopped(step, p.StepState.WAITING, took, outcome.problem)
+            case Blocked():
+                ledger.step_stopped(step, p.StepState.BLOCKED, took, outcome.problem)
+        return outcome
+
+    async def _stop(self, outcome: PhaseOutcome, plan: p.WorkspacePlan) -> Stopped:
+        ledger = self._ledger
+        match outcome:
+            case Blocked(problem):
+                ledger.block(problem, plan.revision, workflow.now())
+                await self._reporter.report()
+                return Stopped()
+            case Waiting(retry_after_seconds, problem):
+                ledger.wait(problem)
+                if problem is not None:
+                    await self._reporter.report()
+                return Stopped(retry_after_seconds)
+            case Done():
+                raise lifecycle.IllegalTransition("an operation can't stop because it is done")
+
+    def _judge(self, failed: ActivityFailed) -> Waiting | Blocked:
+        count = self._ledger.state.failures_count + 1
+        self._ledger.change(failures_count=count)
+        return outcomes.of_failure(failed, count, workflow.random())
+
+    async def _learn_nodes(self, plan: p.WorkspacePlan) -> None:
+        """Find the nodes' names when they were forgotten, or others are planned now."""
+        if nodes.are_known(plan, self._ledger.state.node_names):
+            return
+        ctx = PhaseContext(workspace=self._workspace)
+        try:
+            await nodes.find(ctx, plan)
+        except ActivityFailed as failed:
+            workflow.logger.warning("nodes are not known: %s", failed)
+            return
+        self._ledger.change(node_names=ctx.node_names)

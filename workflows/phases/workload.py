@@ -1,0 +1,43 @@
+"""Step `workload`: the revision's pods are ready, and no other revision holds the GPUs."""
+
+from __future__ import annotations
+
+from api import contracts
+from api import payloads as p
+from api.workflow_inputs import WorkspaceState
+from workflows.calls import execute
+from workflows.outcomes import Done, PhaseOutcome
+from workflows.phases.context import PhaseContext
+
+
+async def run(ctx: PhaseContext, plan: p.WorkspacePlan, state: WorkspaceState) -> PhaseOutcome:  # noqa: ARG001 - the shape of every step
+    """Retire old revisions, since they use the GPUs; then start this one and wait for its pods."""
+    if plan.stale_revisions:
+        retire = p.RetireWorkloadsInput(workspace=ctx.workspace, revisions=plan.stale_revisions)
+        await execute(
+            contracts.retire_workloads,
+            retire,
+            summary=f"old revision(s) {', '.join(plan.stale_revisions)} away",
+            deadline_seconds=retire.deadline_seconds,
+        )
+    workload = await execute(
+        contracts.ensure_workload,
+        p.EnsureWorkloadInput(
+            workspace=ctx.workspace, revision=plan.revision, node_names=ctx.node_names
+        ),
+        summary=f"workload of revision {plan.revision}",
+    )
+    replicas = workload.replicas or plan.replicas
+    ready = await execute(
+        contracts.await_workload,
+        p.AwaitWorkloadInput(
+            workspace=ctx.workspace,
+            revision=plan.revision,
+            replicas=replicas,
+            deadline_seconds=plan.deadlines.workload_seconds,
+        ),
+        summary=f"{replicas} pod(s) of {workload.workload_name} ready",
+        deadline_seconds=plan.deadlines.workload_seconds,
+    )
+    ctx.pod_names = ready.pod_names
+    return Done()

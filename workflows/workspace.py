@@ -1,0 +1,375 @@
+"""WorkspaceWorkflow: the one owner of a Workspace, for as long as the object lives.
+
+    wake -> plan -> run the planned steps -> report -> wait (signal, timer, deletion)
+
+Signals only set flags; the loop reads the world anew in each pass, so a signal that comes twice,
+late or never costs at most a pass or a resync. Work in flight is one asyncio task per pass; a newer
+spec cancels it and nobody asks how it ended. Deletion supersedes everything, and nothing supersedes
+a deletion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+
+from api import contracts, names
+from api import payloads as p
+from api.errors import FeatureNotAvailable, Remedy
+from api.workflow_inputs import WorkspaceState, WorkspaceWorkflowInput
+from workflows import delays, lifecycle, limits, outcomes
+from workflows.calls import execute
+from workflows.failures import ActivityFailed, remedy_for
+from workflows.hints import HintBox, Target, is_older
+from workflows.ledger import Ledger
+from workflows.operation import Operation
+from workflows.outcomes import Blocked, Waiting
+from workflows.reporter import Reporter
+from workflows.teardown import Teardown
+from workflows.views import WorkspaceView, workspace_view
+
+Order = p.OperatorOrder | str | None
+"""What an operator may send: a payload, its reason alone, or nothing."""
+
+
+@workflow.defn(name=names.WORKSPACE_WORKFLOW)
+class WorkspaceWorkflow:
+    """Carries one Workspace from its first hint to the proof that it left nothing behind."""
+
+    @workflow.init
+    def __init__(self, start: WorkspaceWorkflowInput) -> None:
+        """Set up before any signal can arrive."""
+        self._start = start
+        self._name = p.WorkspaceRef(namespace=start.workspace.namespace, name=start.workspace.name)
+        self._ledger = Ledger(start.state)
+        self._reporter = Reporter(self._name, self._ledger)
+        self._hints = HintBox()
+        self._is_ordered = False
+        """An operator's order asks for a pass."""
+        self._target: Target | None = None
+        self._passes_count = 0
+
+    # --- Signals: they set flags and never wait ----------------------------------------------
+
+    @workflow.signal(description="The watcher saw a change: look again (a hint, not an order)")
+    def desired_changed(self, hint: p.DesiredChanged | None = None) -> None:
+        """Remember that something changed."""
+        self._hints.put(hint or p.DesiredChanged())
+
+    @workflow.signal(description="Try what failed again, now; argument: {reason}")
+    def retry(self, order: Order = None) -> None:  # noqa: ARG002 - it stands in the history
+        """Forget the failure and try again, if something failed."""
+        state = self._ledger.state
+        if state.problem is None and state.failures_count == 0:
+            self._refuse("retry", "nothing has failed")
+            return
+        self._ledger.retry()
+        self._is_ordered = True
+
+    @workflow.signal(description="Start no further step until `resume`; argument: {reason}")
+    def pause(self, order: Order = None) -> None:
+        """Hold between steps."""
+        if self._ledger.state.phase is p.LifecyclePhase.DELETING:
+            self._refuse("pause", "the Workspace is being deleted")
+            return
+        reason = _reason(order) or "no reason given"
+        self._ledger.change(is_paused=True, paused_reason=reason)
+        self._is_ordered = True
+
+    @workflow.signal(description="Go on after `pause`")
+    def resume(self, order: Order = None) -> None:  # noqa: ARG002 - it stands in the history
+        """Stop holding."""
+        if not self._ledger.state.is_paused:
+            self._refuse("resume", "nothing is paused")
+            return
+        self._ledger.change(is_paused=False, paused_reason="")
+        self._is_ordered = True
+
+    @workflow.signal(description="Not available yet; argument: {revision, reason}")
+    def rollback(self, order: p.RollbackOrder | str | None = None) -> None:  # noqa: ARG002
+        """Refuse: the rollout that this belongs to is not built."""
+        why = "this version has no rollback; set the spec back to what it was instead"
+        self._refuse("rollback", why, FeatureNotAvailable.reason())
+
+    @workflow.signal(description="Not available yet; argument: {reason}")
+    def force_delete(self, order: Order = None) -> None:  # noqa: ARG002
+        """Refuse: a forced deletion is not built."""
+        why = "this version has no forced deletion; `.status` names what a deletion waits for"
+        self._refuse("force_delete", why, FeatureNotAvailable.reason())
+
+    # --- Queries ------------------------------------------------------------------------------
+
+    @workflow.query(description="Phase, steps with seconds, problem, next look")
+    def status(self) -> WorkspaceView:
+        """Return what `.status` would say now, and more."""
+        return workspace_view(self._ledger.state, self._ledger.plan)
+
+    @workflow.query(description="The last plan")
+    def plan(self) -> p.WorkspacePlan | None:
+        """Return the last plan of this run; None before the first."""
+        return self._ledger.plan
+
+    @workflow.query(description="The last operations, oldest first")
+    def history(self) -> list[p.OperationRecord]:
+        """Return how the last operations ended."""
+        return self._ledger.state.history
+
+    # --- The loop -----------------------------------------------------------------------------
+
+    @workflow.run
+    async def run(self, start: WorkspaceWorkflowInput) -> None:  # noqa: ARG002 - see __init__
+        """Live as long as the object."""
+        self._reporter.show()
+        while True:
+            await self._wake()
+            has_ended = await self._pass()
+            if has_ended and not self._is_wanted_again():
+                return
+            if has_ended:
+                self._continue_as_new(WorkspaceState())
+            if self._is_history_long():
+                await self._turn_over()
+
+    async def _wake(self) -> None:
+        at = self._ledger.state.next_wake_at
+        if at is None:
+            return
+        remaining = at - workflow.now()
+        if remaining <= timedelta(0) or self._should_wake():
+            return
+        try:
+            await workflow.wait_condition(
+                self._should_wake, timeout=remaining, timeout_summary="until the next look"
+            )
+        except TimeoutError:
+            return
+
+    def _should_wake(self) -> bool:
+        state = self._ledger.state
+        if self._is_ordered or self._has_refusals():
+            return True
+        if state.is_paused:
+            return self._hints.calls_for_deletion(state.uid)
+        return self._hints.is_filled
+
+    async def _pass(self) -> bool:
+        """Look and act once, until done or superseded; True when the workflow is over."""
+        self._passes_count += 1
+        self._is_ordered = False
+        self._target = None
+        hint = self._hints.take()
+        work = asyncio.create_task(self._reconcile(hint))
+        while not work.done():
+            await workflow.wait_condition(
+                lambda: work.done() or self._is_superseded() or self._has_refusals()
+            )
+            if work.done():
+                break
+            if self._is_superseded():
+                work.cancel()
+                await workflow.wait([work])
+                return _outcome_of_superseded(work)
+            await self._reporter.report()
+        self._target = None
+        return work.result()
+
+    def _is_superseded(self) -> bool:
+        return self._hints.supersedes(self._target)
+
+    def _has_refusals(self) -> bool:
+        """Whether Events wait that can be written now; a failed report waits for the next pass."""
+        ledger = self._ledger
+        return bool(ledger.events) and ledger.plan is not None and not self._reporter.has_failed
+
+    # --- One pass -----------------------------------------------------------------------------
+
+    async def _reconcile(self, hint: p.DesiredChanged | None) -> bool:
+        ledger = self._ledger
+        try:
+            plan = await self._plan_after(hint)
+        except ActivityFailed as failed:
+            await self._show_failed_plan(failed)
+            return False
+        if ledger.state.uid and plan.uid != ledger.state.uid:
+            return await self._bury(plan)
+        if not plan.found:
+            return True
+        ledger.remember(plan)
+        self._target = Target(plan.uid, plan.generation, is_teardown=plan.deleting)
+        if plan.deleting:
+            return await self._delete(plan)
+        await self._operate(plan)
+        return False
+
+    async def _plan_after(self, hint: p.DesiredChanged | None) -> p.WorkspacePlan:
+        """Plan; again if the plan was made before the change that the hint is about."""
+        for attempt in range(1, limits.STALE_PLAN_ATTEMPTS + 1):
+            plan = await execute(
+                contracts.plan_workspace,
+                p.PlanInput(workspace=self._name),
+                summary=_cause(hint),
+            )
+            if not is_older(plan, hint) or attempt == limits.STALE_PLAN_ATTEMPTS:
+                break
+            await workflow.sleep(limits.STALE_PLAN_PAUSE, summary="the plan is older than the hint")
+        return plan
+
+    async def _show_failed_plan(self, failed: ActivityFailed) -> None:
+        count = self._ledger.state.failures_count + 1
+        self._ledger.change(failures_count=count)
+        # Nobody's edit mends a plan that could not be made, so the slow retry is the least.
+        remedy = Remedy.SLOW_RETRY if failed.remedy is Remedy.EDIT else failed.remedy
+        outcome = outcomes.of_remedy(failed.problem, remedy, count, workflow.random())
+        if isinstance(outcome, Waiting):
+            self._ledger.wait(outcome.problem)
+            await self._settle(outcome.retry_after_seconds)
+
+    async def _operate(self, plan: p.WorkspacePlan) -> None:
+        ledger = self._ledger
+        ledger.close_other(plan.revision, workflow.now())
+        state = ledger.state
+        if state.is_paused:
+            ledger.change(phase=p.LifecyclePhase.PAUSED)
+            await self._settle()
+        elif plan.problem is not None:
+            await self._stay_with(plan.problem, plan)
+        elif plan.steps and ledger.is_blocked(plan.revision):
+            ledger.change(phase=p.LifecyclePhase.FAILED)
+            await self._settle()
+        elif plan.steps and self._is_retry_pending(plan):
+            await self._reporter.report()  # The time of the next attempt stays as it is.
+        else:
+            operation = Operation(self._object(), ledger, self._reporter)
+            stopped = await operation.run(plan)
+            if stopped.plan_again:
+                await self._settle(limits.STALE_PLAN_PAUSE.total_seconds())
+            else:
+                await self._settle(stopped.retry_after_seconds)
+
+    async def _stay_with(self, problem: p.Problem, plan: p.WorkspacePlan) -> None:
+        """Nothing can be done; judge again later, since what is missing may turn up."""
+        ledger = self._ledger
+        count = ledger.state.failures_count + 1 if ledger.state.problem == problem else 1
+        ledger.change(failures_count=count)
+        outcome = outcomes.of_remedy(problem, remedy_for(problem.reason), count, workflow.random())
+        match outcome:
+            case Blocked():
+                ledger.refuse_spec(problem, plan.revision, workflow.now())
+            case Waiting():
+                ledger.wait(outcome.problem)
+        await self._settle(delays.slow_retry_seconds(count, workflow.random()))
+
+    def _is_retry_pending(self, plan: p.WorkspacePlan) -> bool:
+        """Whether a hint woke us in the middle of a retry's delay, and nothing moved on.
+
+        A crash loop hints with each crash; without this each hint would be an attempt.
+        """
+        state = self._ledger.state
+        if state.problem is None or state.next_wake_at is None:
+            return False
+        return (
+            workflow.now() < state.next_wake_at
+            and state.revision == plan.revision
+            and self._ledger.waits_in(lifecycle.first(plan.steps))
+        )
+
+    async def _delete(self, plan: p.WorkspacePlan) -> bool:
+        ledger = self._ledger
+        if plan.released and not ledger.state.has_resources:
+            return True
+        if ledger.begin_deleting(workflow.now()):
+            await self._reporter.report()
+        else:
+            self._reporter.show()
+        teardown = Teardown(self._object(), ledger, self._reporter)
+        delay = await teardown.attempt(
+            has_resources=ledger.state.has_resources, release=not plan.released
+        )
+        if delay is None:
+            self._hints.forget(ledger.state.uid)
+            return True
+        await self._settle(delay)
+        return False
+
+    async def _bury(self, plan: p.WorkspacePlan) -> bool:
+        """The object is gone without a teardown: remove what it left, by its uid."""
+        ledger = self._ledger
+        self._target = Target(ledger.state.uid, ledger.state.generation, is_teardown=True)
+        if ledger.state.has_resources:
+            ledger.begin_deleting(workflow.now())
+            self._reporter.show()
+            teardown = Teardown(self._object(), ledger, self._reporter)
+            delay = await teardown.attempt(has_resources=True, release=False)
+            if delay is not None:
+                await self._settle(delay)
+                return False
+        self._hints.forget(ledger.state.uid)
+        if not plan.found:
+            return True
+        ledger.start_afresh(plan.uid)
+        return False
+
+    async def _settle(self, delay_seconds: float | None = None) -> None:
+        """Say how things stand and when to look again; None means at the next resync."""
+        await self._reporter.report()
+        random = workflow.random()
+        if delay_seconds is None:
+            delay_seconds = delays.resync_seconds(random)
+        if self._reporter.has_failed:
+            delay_seconds = min(delay_seconds, delays.slow_retry_seconds(1, random))
+        self._ledger.wake_after(delay_seconds, workflow.now())
+
+    def _object(self) -> p.WorkspaceRef:
+        return self._name.model_copy(update={"uid": self._ledger.state.uid})
+
+    # --- Orders, and the end of a run ----------------------------------------------------------
+
+    def _refuse(self, order: str, why: str, reason: str = "OrderRefused") -> None:
+        self._ledger.refuse(order, why, reason)
+
+    def _is_wanted_again(self) -> bool:
+        """Whether hints came that the object now gone does not explain."""
+        return self._hints.is_filled
+
+    def _is_history_long(self) -> bool:
+        info = workflow.info()
+        hook = self._start.continue_as_new_after_passes
+        return (
+            info.is_continue_as_new_suggested()
+            or info.get_current_history_length() >= limits.MAX_HISTORY_EVENTS
+            or 0 < hook <= self._passes_count
+        )
+
+    async def _turn_over(self) -> None:
+        """Go on in a new run; what can't wait for it is done first."""
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._ledger.events and not self._reporter.has_failed:
+            return
+        if self._is_ordered or self._hints.is_filled:
+            # Hints are levels: a pass at the start of the new run sees what they were about.
+            self._ledger.change(next_wake_at=None)
+        self._continue_as_new(self._ledger.state)
+
+    def _continue_as_new(self, state: WorkspaceState) -> None:
+        workflow.continue_as_new(self._start.model_copy(update={"state": state}))
+
+
+def _outcome_of_superseded(work: asyncio.Task[bool]) -> bool:
+    """Ignore how superseded work ended, except for a bug in it, which must show."""
+    if not work.cancelled():
+        work.result()
+    return False
+
+
+def _reason(order: Order) -> str:
+    return order if isinstance(order, str) else order.reason if order else ""
+
+
+def _cause(hint: p.DesiredChanged | None) -> str:
+    if hint is None:
+        return "a look"
+    if hint.deleting:
+        return "deleted"
+    return f"generation {hint.generation}" + (f": {hint.cause}" if hint.cause else "")
