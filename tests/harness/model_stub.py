@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -19,7 +19,7 @@ class ModelStub:
         self._runner: web.AppRunner | None = None
         self.base_url = ""
 
-    async def __aenter__(self) -> ModelStub:
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
@@ -48,7 +48,9 @@ class ModelStub:
 
     async def _models(self, request: web.Request) -> web.Response:
         self.requests_count += 1
-        return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
+        return web.json_response(
+            {"object": "list", "data": [{"id": self.model, "object": "model"}]}
+        )
 
     def _reply(self, choice: dict[str, Any]) -> web.Response:
         self.requests_count += 1

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -46,7 +46,9 @@ class Machine:
 class NodeCloud:
     """A cloud of kwok nodes with a limit, a delay and a ledger."""
 
-    def __init__(self, cluster: Cluster, *, node_limit: int = 100, boot_seconds: float = 0.5) -> None:
+    def __init__(
+        self, cluster: Cluster, *, node_limit: int = 100, boot_seconds: float = 0.5
+    ) -> None:
         self.cluster = cluster
         self.node_limit = node_limit
         self.boot_seconds = boot_seconds
@@ -57,7 +59,7 @@ class NodeCloud:
         self._runner: web.AppRunner | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> NodeCloud:
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/v1/nodes", self._list)

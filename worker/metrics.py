@@ -1,0 +1,97 @@
+"""The numbers of one worker process, beside those of Temporal's SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from activities.clients.informer import Informer
+
+
+class Metrics:
+    """One registry a process, so that tests can have many."""
+
+    def __init__(self) -> None:
+        """Register everything, at zero."""
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.hints_received = Counter(
+            "kaito_hints_received",
+            "Hints that the planner made from Kubernetes events",
+            registry=self.registry,
+        )
+        self.hints_coalesced = Counter(
+            "kaito_hints_coalesced",
+            "Hints that were merged into one that still waited",
+            registry=self.registry,
+        )
+        self.hints_sent = Counter(
+            "kaito_hints_sent",
+            "Hints that Temporal accepted",
+            ["workflow"],
+            registry=self.registry,
+        )
+        self.hints_failed = Counter(
+            "kaito_hints_failed",
+            "Attempts to send a hint that failed; the hint stays and is sent again",
+            ["status"],
+            registry=self.registry,
+        )
+        self.hints_waiting = Gauge(
+            "kaito_hints_waiting",
+            "Workflows whose hint is not sent yet",
+            registry=self.registry,
+        )
+        self.is_leader = Gauge(
+            "kaito_watcher_is_leader",
+            "1 while this process holds the watcher's lease",
+            registry=self.registry,
+        )
+        self._api_requests = Counter(
+            "kaito_api_requests",
+            "Requests to the Kubernetes API server",
+            ["verb", "resource"],
+            registry=self.registry,
+        )
+
+    def count_api_request(self, verb: str, resource: str) -> None:
+        """Count one request; an observer for KubernetesClient."""
+        self._api_requests.labels(verb, resource).inc()
+
+    def follow_informers(self, informers: Sequence[Informer]) -> None:
+        """Show the informers' own counts at each scrape."""
+        self.registry.register(_InformerCollector(informers))
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _InformerCollector(Collector):
+    def __init__(self, informers: Sequence[Informer]) -> None:
+        self._informers = informers
+
+    def collect(self) -> Iterable[Metric]:
+        relists = CounterMetricFamily(
+            "kaito_watch_relists", "Full lists, the first one included", labels=["resource"]
+        )
+        silence = GaugeMetricFamily(
+            "kaito_watch_silence_seconds",
+            "Seconds since the API server last sent something on the watch",
+            labels=["resource"],
+        )
+        for informer in self._informers:
+            relists.add_metric([informer.kind.plural], informer.relists_count)
+            silence.add_metric([informer.kind.plural], informer.seconds_since_contact())
+        return [relists, silence]
