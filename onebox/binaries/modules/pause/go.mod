@@ -1,0 +1,3 @@
+module onebox.local/pause
+
+go 1.24.0
