@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from api.preset import Preset
-from api.workspace import Workspace
-
 from activities.clients.kubernetes import CONFIG_MAPS, CONTROLLER_REVISIONS, WORKSPACES
 from activities.context import ActivityContext
 from activities.errors import WorkspaceGone
 from api import names
 from api.errors import MissingReference
 from api.payloads import RevisionInput, WorkspaceRef
+from api.preset import Preset
+from api.workspace import Workspace
 from planner import facts
 from planner.world import World
 
@@ -75,9 +74,9 @@ def gpus_per_node(ctx: ActivityContext, workspace: Workspace) -> int:
     known = ctx.catalogue.instance_type(instance_type)
     if known is not None:
         return known.gpu_count
-    return facts.gpus_per_node(
-        [facts.node_facts(node) for node in ctx.informers.nodes.list()], instance_type
-    )
+    # The largest answer counts: a node whose device broke shows fewer than its type has.
+    nodes = (facts.node_facts(node) for node in ctx.informers.nodes.list())
+    return max((one.gpu_capacity for one in nodes if one.instance_type == instance_type), default=0)
 
 
 async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:

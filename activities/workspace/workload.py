@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from planner.pods import diagnose
-from planner.render import render_headless_service, render_workload
-
 from activities.clients.kubernetes import (
     HTTP_CONFLICT,
+    PODS,
     SERVICES,
     STATEFUL_SETS,
     ApiError,
@@ -22,6 +20,8 @@ from api import contracts, names
 from api import payloads as p
 from api.errors import BY_REASON, Conflict, RuntimeFailed
 from planner import facts
+from planner.pods import diagnose, failure_of
+from planner.render import render_headless_service, render_workload
 from planner.world import PodFacts
 
 
@@ -49,6 +49,7 @@ class Workload:
         created = await self._create_if_absent(STATEFUL_SETS, body)
         if not created:
             await self._match(body)
+            await self._restart_failed_pods(payload)
         return p.EnsureWorkloadResult(
             workload_name=body["metadata"]["name"],
             created=created,
@@ -89,17 +90,28 @@ class Workload:
             STATEFUL_SETS, metadata["name"], {"spec": wanted}, metadata["namespace"]
         )
 
+    async def _restart_failed_pods(self, payload: p.RevisionInput) -> None:
+        """Let pods that can't become ready start anew now, not after the kubelet's back-off.
+
+        This runs when the step begins again, by `retry` or after the cause was mended.
+        """
+        for pod in self._pods(payload.workspace, payload.revision):
+            if not pod.is_ready and failure_of(pod, pod.restart_count) is not None:
+                await self._ctx.cluster.delete(PODS, pod.name, payload.workspace.namespace)
+
     @implements(contracts.await_workload)
     async def await_workload(self, payload: p.AwaitWorkloadInput) -> p.AwaitWorkloadResult:
         """See the contract."""
         ref = payload.workspace
         informers = self._ctx.informers
         name = names.workload_name(ref.name, payload.revision)
+        # Kubernetes never resets a pod's count of restarts; only those from here on speak of now.
+        restarts = {pod.name: pod.restart_count for pod in self._pods(ref, payload.revision)}
 
         async def check() -> Done[list[str]] | Still:
             obj = informers.stateful_sets.get(name, ref.namespace)
             pods = self._pods(ref, payload.revision)
-            verdict = diagnose(pods, payload.replicas)
+            verdict = diagnose(pods, payload.replicas, restarts)
             if verdict.failure is not None:
                 cause = BY_REASON.get(verdict.failure.reason, RuntimeFailed)
                 raise cause(verdict.failure.message)
