@@ -22,11 +22,13 @@ Activity = Callable[..., Any]
 
 def quick_activities(ctx: ActivityContext) -> list[Activity]:
     """Return what `api.names.TASK_QUEUE` serves."""
-    planning, claims, teardown = Planning(ctx), Claims(ctx), Teardown(ctx)
+    planning, nodes = Planning(ctx), Nodes(ctx)
+    claims, teardown = Claims(ctx), Teardown(ctx)
     return [
         planning.plan_workspace,
         planning.adopt_workspace,
-        Nodes(ctx).ensure_node_claims,
+        nodes.ensure_node_claims,
+        nodes.release_surplus_claims,
         Workload(ctx).ensure_workload,
         Traffic(ctx).ensure_traffic,
         Reporting(ctx).report_status,

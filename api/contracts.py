@@ -116,6 +116,17 @@ async def ensure_traffic(_: p.RevisionInput) -> p.EnsureTrafficResult:
 
 
 @activity.defn
+async def release_surplus_claims(_: p.ReleaseClaimsInput) -> p.ReleaseClaimsResult:
+    """Ask for the end of claims that the Workspace does not use any more; wait for none of them.
+
+    Runs when traffic is where it should be, so that nothing is taken from under a workload.
+    Idempotent by: claim names, and only claims that carry the Workspace's uid. Retries on:
+    ClusterUnavailable. Heartbeats: no. Typical 0.05 s, worst 10 s.
+    """
+    _contract_only()
+
+
+@activity.defn
 async def retire_workloads(_: p.RetireWorkloadsInput) -> p.RetireWorkloadsResult:
     """Remove workloads of revisions that no longer count, and wait until their pods are gone.
 
@@ -237,6 +248,7 @@ QUICK_CONTRACTS: Final = (
     ensure_node_claims,
     ensure_workload,
     ensure_traffic,
+    release_surplus_claims,
     report_status,
     prove_deleted,
     release_workspace,

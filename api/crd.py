@@ -33,21 +33,23 @@ SERVED_VERSIONS: Final = (names.STORAGE_VERSION, "v1alpha1")
 
 _HEADER: Final = "# Written by `python -m api.crd --write`; edit api/workspace.py instead.\n"
 
+_NAME_LENGTH: Final = names.MAX_WORKSPACE_NAME_CHARACTERS
+
 _ROOT_RULES: Final = (
     (
-        f"oldSelf.hasValue() || size(self.metadata.name) <= {names.MAX_WORKSPACE_NAME_CHARACTERS}",
-        f"metadata.name may have at most {names.MAX_WORKSPACE_NAME_CHARACTERS} characters, because "
-         "names of pods and their labels are made from it",
+        f"oldSelf.hasValue() || size(self.metadata.name) <= {_NAME_LENGTH}",
+        f"metadata.name may have at most {_NAME_LENGTH} characters; names of pods are made of it",
     ),
     (
         "oldSelf.hasValue() || self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        "metadata.name must begin with a letter and have only lower-case letters, digits and dashes, "
-         "because the Service gets this name",
+        "metadata.name must be lower-case letters, digits and dashes, and begin with a letter",
     ),
     (
-        "has(self.inference) != has(self.tuning) || (oldSelf.hasValue()"
-         " && has(oldSelf.value().inference) == has(self.inference)"
-         " && has(oldSelf.value().tuning) == has(self.tuning))",
+        (
+            "has(self.inference) != has(self.tuning) || (oldSelf.hasValue() "
+            "&& has(oldSelf.value().inference) == has(self.inference) "
+            "&& has(oldSelf.value().tuning) == has(self.tuning))"
+        ),
         "set exactly one of inference (serve a model) and tuning (tune one)",
     ),
     (
@@ -157,10 +159,7 @@ def _printer_columns() -> list[dict[str, Any]]:
             }
             for condition in conditions
         ),
-        *(
-            {"name": name, "type": "string", "jsonPath": path, "priority": 1}
-            for name, path in wide
-        ),
+        *({"name": name, "type": "string", "jsonPath": path, "priority": 1} for name, path in wide),
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]
 

@@ -1,4 +1,4 @@
-"""Image references, relative to the registry of the installation, that two rooms must spell alike."""
+"""Image references that two rooms must spell alike, relative to the installation's registry."""
 
 from __future__ import annotations
 

@@ -253,6 +253,19 @@ class EnsureNodeClaimsResult(Payload):
     created: list[str] = []
 
 
+class ReleaseClaimsInput(Payload):
+    """Claims that no revision uses any more."""
+
+    workspace: WorkspaceRef
+    claim_names: list[str]
+
+
+class ReleaseClaimsResult(Payload):
+    """Names of the claims that this call asked to end."""
+
+    released: list[str] = []
+
+
 class AwaitNodesInput(RevisionInput):
     """Wait for these claims and these existing nodes."""
 

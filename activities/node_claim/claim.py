@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from planner.node_claims import render_node_claim_status
-
 from activities.clients.kubernetes import NODE_CLAIMS
 from activities.context import ActivityContext
 from activities.errors import implements
@@ -13,6 +11,7 @@ from activities.node_claim.reading import find_claim
 from api import contracts, names
 from api import payloads as p
 from planner import facts
+from planner.node_claims import render_node_claim_status
 
 
 class Claims:
@@ -51,7 +50,12 @@ class Claims:
         obj = await find_claim(self._ctx, payload.claim)
         if obj is None:
             return p.ReportResult()
-        status = render_node_claim_status(payload, obj.get("status") or {}, datetime.now(tz=UTC))
+        status = render_node_claim_status(
+            payload,
+            obj.get("status") or {},
+            datetime.now(tz=UTC),
+            generation=obj["metadata"]["generation"],
+        )
         if status is None:
             return p.ReportResult()
         await self._ctx.cluster.merge_patch(

@@ -9,11 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from api.preset import Preset
-from api.workspace import Workspace
-from planner.pods import diagnose
-from planner.render import images_of, render_pull_pod
-
 from activities.clients.kubernetes import HTTP_CONFLICT, PODS, ApiError
 from activities.context import ActivityContext
 from activities.errors import implements
@@ -22,7 +17,11 @@ from activities.workspace.reading import owned_by, preset_of, read_revision
 from api import contracts, names
 from api import payloads as p
 from api.errors import BY_REASON, RuntimeFailed
+from api.preset import Preset
+from api.workspace import Workspace
 from planner import facts
+from planner.pods import diagnose
+from planner.render import images_of, render_pull_pod
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
@@ -86,10 +85,12 @@ class Images:
                 for pod in self._ctx.informers.pods.list(ref.namespace, owned_by(ref))
                 if pod["metadata"]["labels"].get(names.LABEL_ROLE) == names.ROLE_IMAGE_PULL
             }
-            waiting = [found[name] for name in pod_names if not _is_over(found.get(name))]
-            if not waiting and all(name in found for name in pod_names):
+            waiting = [name for name in pod_names if not _is_over(found.get(name))]
+            if not waiting:
                 return Done(None)
-            verdict = diagnose([facts.pod_facts(pod) for pod in waiting], len(pod_names))
+            # A pod that the informer has not seen yet is one that is still to be created.
+            seen = [facts.pod_facts(found[name]) for name in waiting if name in found]
+            verdict = diagnose(seen, len(waiting))
             if verdict.failure is not None:
                 cause = BY_REASON.get(verdict.failure.reason, RuntimeFailed)
                 raise cause(verdict.failure.message)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from planner.render import render_node_claim
-
 from activities.clients.kubernetes import HTTP_CONFLICT, NODE_CLAIMS, ApiError
 from activities.context import ActivityContext
 from activities.errors import implements
 from activities.waiting import Deadline, Done, Still, wait_until
-from activities.workspace.reading import gpus_per_node, preset_of, read_revision
+from activities.workspace.reading import gpus_per_node, owned_by, preset_of, read_revision
 from api import contracts
 from api import payloads as p
 from api.errors import BY_REASON, NotReadyYet, ProviderFailed
 from planner import facts
+from planner.render import render_node_claim
 
 
 class Nodes:
@@ -46,6 +45,17 @@ class Nodes:
         existing = await self._ctx.cluster.find(NODE_CLAIMS, name)
         if existing is None or existing["metadata"].get("deletionTimestamp"):
             raise NotReadyYet(f"NodeClaim {name} of an earlier attempt is still being deleted")
+
+    @implements(contracts.release_surplus_claims)
+    async def release_surplus_claims(self, payload: p.ReleaseClaimsInput) -> p.ReleaseClaimsResult:
+        """See the contract."""
+        ours = await self._ctx.cluster.list(NODE_CLAIMS, "", owned_by(payload.workspace))
+        released = []
+        for metadata in (claim["metadata"] for claim in ours):
+            if metadata["name"] in payload.claim_names and not metadata.get("deletionTimestamp"):
+                await self._ctx.cluster.delete(NODE_CLAIMS, metadata["name"], uid=metadata["uid"])
+                released.append(metadata["name"])
+        return p.ReleaseClaimsResult(released=sorted(released))
 
     @implements(contracts.await_nodes)
     async def await_nodes(self, payload: p.AwaitNodesInput) -> p.AwaitNodesResult:
@@ -87,6 +97,8 @@ class Nodes:
         if obj is None:
             return "", f"{name}: asked for"
         claim = facts.claim_facts(obj)
+        if claim.is_deleting:
+            return "", f"{name}: of an earlier attempt, being deleted"
         if claim.failure_reason:
             cause = BY_REASON.get(claim.failure_reason, ProviderFailed)
             raise cause(f"NodeClaim {name} ({claim.instance_type}): {claim.failure_message}")

@@ -74,9 +74,9 @@ def gpus_per_node(ctx: ActivityContext, workspace: Workspace) -> int:
     known = ctx.catalogue.instance_type(instance_type)
     if known is not None:
         return known.gpu_count
-    # The largest answer counts: a node whose device broke shows fewer than its type has.
-    nodes = (facts.node_facts(node) for node in ctx.informers.nodes.list())
-    return max((one.gpu_capacity for one in nodes if one.instance_type == instance_type), default=0)
+    return facts.gpus_of_instance_type(
+        [facts.node_facts(node) for node in ctx.informers.nodes.list()], instance_type
+    )
 
 
 async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:
@@ -84,7 +84,8 @@ async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:
     ref = WorkspaceRef(namespace=workspace.namespace, name=workspace.name, uid=workspace.uid)
     labels = owned_by(ref)
     informers = ctx.informers
-    services = informers.services.list(ref.namespace, labels)
+    # By name: the headless Service of several nodes carries the same labels.
+    service = informers.services.get(ref.name, ref.namespace)
     config_text, missing = await _read_config(ctx, workspace)
     recorded = await list_revisions(ctx, ref)
     return World(
@@ -94,7 +95,7 @@ async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:
             facts.workload_facts(workload)
             for workload in informers.stateful_sets.list(ref.namespace, labels)
         ),
-        service=facts.service_facts(services[0]) if services else None,
+        service=facts.service_facts(service) if service is not None else None,
         gpu_requests=facts.gpu_requests_by_node(
             informers.pods.list(), workspace.uid, informers.stateful_sets.list()
         ),

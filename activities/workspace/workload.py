@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from activities.clients.kubernetes import (
     HTTP_CONFLICT,
@@ -18,11 +19,15 @@ from activities.waiting import Deadline, Done, Still, wait_until
 from activities.workspace.reading import gpus_per_node, owned_by, preset_of, read_revision
 from api import contracts, names
 from api import payloads as p
-from api.errors import BY_REASON, Conflict, RuntimeFailed
+from api.errors import BY_REASON, Conflict, InsufficientCapacity, RuntimeFailed
 from planner import facts
 from planner.pods import diagnose, failure_of
 from planner.render import render_headless_service, render_workload
 from planner.world import PodFacts
+
+NO_ROOM_SECONDS: Final = 30.0
+"""30 s: the scheduler looks again at each change of a node, so this is no passing state (a guess
+for pods of an earlier revision whose grace period of 30 s must end first)."""
 
 
 class Workload:
@@ -108,6 +113,8 @@ class Workload:
         # Kubernetes never resets a pod's count of restarts; only those from here on speak of now.
         restarts = {pod.name: pod.restart_count for pod in self._pods(ref, payload.revision)}
 
+        room = _Room()
+
         async def check() -> Done[list[str]] | Still:
             obj = informers.stateful_sets.get(name, ref.namespace)
             pods = self._pods(ref, payload.revision)
@@ -118,6 +125,7 @@ class Workload:
             is_current = obj is not None and facts.workload_facts(obj).is_current
             if is_current and len(verdict.ready) >= payload.replicas:
                 return Done(sorted(verdict.ready))
+            room.look(verdict.unschedulable)
             return Still(verdict.sentence)
 
         pod_names = await wait_until(
@@ -167,3 +175,24 @@ class Workload:
             index_value=ref.uid,
         )
         return p.RetireWorkloadsResult(retired=sorted(gone))
+
+
+class _Room:
+    """Gives up when the scheduler finds no room for a pod, and goes on finding none.
+
+    Two Workspaces may have chosen the same existing node; the one that lost plans again.
+    """
+
+    def __init__(self) -> None:
+        self._since_seconds: float | None = None
+
+    def look(self, unschedulable: str) -> None:
+        now_seconds = time.monotonic()
+        if not unschedulable:
+            self._since_seconds = None
+        elif self._since_seconds is None:
+            self._since_seconds = now_seconds
+        elif now_seconds - self._since_seconds > NO_ROOM_SECONDS:
+            raise InsufficientCapacity(
+                f"no node has had room for {NO_ROOM_SECONDS:.0f} s: {unschedulable}"
+            )

@@ -67,9 +67,7 @@ class Runner:
 
     async def __call__(self, activity: Callable[..., Awaitable[Any]], payload: Any) -> Any:
         # A deadline counts from here, as it would from the moment of scheduling.
-        self.environment.info = replace(
-            self.environment.info, scheduled_time=datetime.now(tz=UTC)
-        )
+        self.environment.info = replace(self.environment.info, scheduled_time=datetime.now(tz=UTC))
         return await self.environment.run(activity, payload)
 
 

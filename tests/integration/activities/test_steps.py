@@ -54,9 +54,7 @@ class Story:
         plan = await self.plan()
         result = await self.run(
             Planning(self.ctx).adopt_workspace,
-            p.AdoptInput(
-                workspace=self.ref, revision=plan.revision, generation=plan.generation
-            ),
+            p.AdoptInput(workspace=self.ref, revision=plan.revision, generation=plan.generation),
         )
         assert not result.superseded
         return plan
@@ -116,9 +114,7 @@ class Story:
         )
         ready = await self.run(
             Workload(self.ctx).await_workload,
-            p.AwaitWorkloadInput(
-                **self.of(plan), replicas=workload.replicas, deadline_seconds=60
-            ),
+            p.AwaitWorkloadInput(**self.of(plan), replicas=workload.replicas, deadline_seconds=60),
         )
         await self.run(
             Endpoint(self.ctx).verify_endpoint,
@@ -194,6 +190,24 @@ async def test_a_spec_that_was_edited_after_planning_is_not_adopted(
     assert await world(client, ref) == {}
 
 
+async def test_only_surplus_claims_of_this_very_workspace_are_given_up(
+    story: Story, ctx: ActivityContext, run: Runner, client: KubernetesClient, ref: p.WorkspaceRef
+) -> None:
+    plan = await story.adopt()
+    await run(
+        Nodes(ctx).ensure_node_claims,
+        p.EnsureNodeClaimsInput(**story.of(plan), claims=plan.claims),
+    )
+    name = plan.claims[0].name
+    somebody = ref.model_copy(update={"uid": "00000000-somebody-else"})
+    theirs = p.ReleaseClaimsInput(workspace=somebody, claim_names=[name])
+    assert (await run(Nodes(ctx).release_surplus_claims, theirs)).released == []
+    ours = p.ReleaseClaimsInput(workspace=ref, claim_names=[name])
+    assert (await run(Nodes(ctx).release_surplus_claims, ours)).released == [name]
+    assert (await run(Nodes(ctx).release_surplus_claims, ours)).released == []
+    assert (await client.get(NODE_CLAIMS, name))["metadata"]["deletionTimestamp"]
+
+
 async def test_capacity_that_runs_out_comes_back_by_its_class(
     story: Story, ctx: ActivityContext, run: Runner, cloud: NodeCloud
 ) -> None:
@@ -215,9 +229,7 @@ async def test_capacity_that_runs_out_comes_back_by_its_class(
     error = await refusal(
         run(
             Nodes(ctx).await_nodes,
-            p.AwaitNodesInput(
-                **story.of(plan), claim_names=[claim.name], deadline_seconds=30
-            ),
+            p.AwaitNodesInput(**story.of(plan), claim_names=[claim.name], deadline_seconds=30),
         )
     )
     assert error.type == "InsufficientCapacity"
