@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from onebox import places
 from onebox.errors import OneboxError
+from onebox.follow import is_ready
 from onebox.kube import KubeClient, KubeError
 
 ANSWER_DEADLINE_SECONDS: Final = 120
 """The small model writes about 20 tokens a second on two busy cores; a guess above that."""
 
 ANSWER_TOKENS: Final = 64
-DEFAULT_WORKSPACE: Final = "smollm2-135m-instruct"
 DEFAULT_QUESTION: Final = "What is the capital of France?"
 
 
@@ -50,6 +50,25 @@ def ask(kube: KubeClient, workspace: str, question: str, namespace: str = "defau
     said = _call(f"{url}/v1/chat/completions", body)
     text = str(said["choices"][0]["message"]["content"]).strip()
     return Answer(text, model, url, time.monotonic() - started)
+
+
+def any_workspace(kube: KubeClient, namespace: str) -> str:
+    """Return the first Workspace of a namespace that is ready.
+
+    Raises:
+        OneboxError: None is.
+    """
+    try:
+        found = kube.get(f"/apis/kaito.sh/v1beta1/namespaces/{namespace}/workspaces") or {}
+    except KubeError as error:
+        raise OneboxError(str(error), "`python -m onebox status` says what runs") from error
+    ready = [item["metadata"]["name"] for item in found.get("items", []) if is_ready(item)]
+    if not ready:
+        raise OneboxError(
+            f"no Workspace in the namespace {namespace} is ready",
+            f"see what they wait for: kubectl -n {namespace} get workspace",
+        )
+    return str(ready[0])
 
 
 def service_address(kube: KubeClient, workspace: str, namespace: str) -> str:

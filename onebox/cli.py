@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from onebox import binaries
 from onebox.binaries.catalogue import CATALOGUE, FOR_UP
-from onebox.errors import EXIT_CODE_INTERRUPTED, EXIT_CODE_UNMET, OneboxError
+from onebox.errors import EXIT_CODE_INTERRUPTED, OneboxError
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         code = run(parser().parse_args(arguments))
     except OneboxError as error:
         print(f"onebox: {error}", file=sys.stderr)
-        code = EXIT_CODE_UNMET
+        code = error.exit_code
     except KeyboardInterrupt:
         print("onebox: interrupted", file=sys.stderr)
         code = EXIT_CODE_INTERRUPTED
@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> int:
             from onebox.up import Options, up
 
             options = Options(
-                workspace=chosen.workspace,
+                workspace=chosen.workspace and chosen.images,
                 worker=chosen.worker,
                 images=chosen.images,
                 node_limit=chosen.node_limit,
@@ -64,15 +64,15 @@ def run(chosen: argparse.Namespace) -> int:
         case _:
             from onebox import ask
 
-            answer = ask.ask(ask.connect(), chosen.workspace, chosen.question, chosen.namespace)
+            kube = ask.connect()
+            workspace = chosen.workspace or ask.any_workspace(kube, chosen.namespace)
+            answer = ask.ask(kube, workspace, chosen.question, chosen.namespace)
             print(answer.text)
             return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the commands."""
-    from onebox.ask import DEFAULT_WORKSPACE
-
     whole = argparse.ArgumentParser(
         prog="python -m onebox",
         description="Real Kubernetes, Temporal and a small model on this one machine.",
@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         "--no-images",
         dest="images",
         action="store_false",
-        help="make neither the runtime image nor the weights (pods of models can't start then)",
+        help="make neither the runtime image nor the weights, so no model can start",
     )
     _add_node_limit(up)
 
@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
 
     ask = commands.add_parser("ask", help="ask a served model a question")
     ask.add_argument("question")
-    ask.add_argument("--workspace", default=DEFAULT_WORKSPACE)
+    ask.add_argument("--workspace", metavar="NAME", help="default: the first that is ready")
     ask.add_argument("--namespace", default="default")
     return whole
 

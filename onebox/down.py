@@ -14,7 +14,7 @@ from typing import Final
 
 from onebox import cgroups, lock, network, packages, places, preflight, processes, residue
 from onebox.commands import attempt
-from onebox.errors import EXIT_CODE_RESIDUE
+from onebox.errors import EXIT_CODE_NOT_WELL
 from onebox.node import lifecycle
 from onebox.progress import Progress
 
@@ -82,4 +82,4 @@ def report(progress: Progress) -> int:
             progress.say("down", f"no {finding.what} left")
         for line in finding.found:
             progress.say("down", f"LEFT: {finding.what}: {line}")
-    return EXIT_CODE_RESIDUE if any(finding.found for finding in findings) else 0
+    return EXIT_CODE_NOT_WELL if any(finding.found for finding in findings) else 0

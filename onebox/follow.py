@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 
 from api import names
 from onebox import places
-from onebox.errors import OneboxError
+from onebox.errors import EXIT_CODE_NOT_WELL, OneboxError
 from onebox.kube import KubeClient, KubeError, object_path
 from onebox.progress import Progress
 
@@ -21,8 +21,13 @@ WORKSPACE_READY_DEADLINE_SECONDS: Final = 900.0
 """A node in 10 s, an image in a minute, vLLM ready in 42 s (facts/local_cluster.md); on shared
 cores three to five times that. 900 s is stuck."""
 
+RETRY_GRACE_SECONDS: Final = 20.0
+"""How long a Workspace may still say that it failed after it was told to try again; a guess."""
+
+FAILED: Final = "Failed"
 POLL_SECONDS: Final = 1.0
 HEARTBEAT_CHARACTERS: Final = 160
+CAUSE_CHARACTERS: Final = 500
 
 
 @dataclass
@@ -42,26 +47,38 @@ class Teller:
 async def follow(kube: KubeClient, workspace: Mapping[str, Any], progress: Progress) -> None:
     """Return when the Workspace is ready.
 
+    One that failed in an earlier `up` is told to try again, once.
+
     Raises:
         OneboxError: It failed, or is not ready within the deadline.
     """
     teller = Teller(progress)
     client: Client | None = None
-    waited = asyncio.get_running_loop().time
-    give_up_at = waited() + WORKSPACE_READY_DEADLINE_SECONDS
+    now = asyncio.get_running_loop().time
+    give_up_at, failure_counts_at = now() + WORKSPACE_READY_DEADLINE_SECONDS, now()
+    is_first_look = True
     current: dict[str, Any] = {}
-    while waited() < give_up_at:
+    while now() < give_up_at:
         try:
             current = await asyncio.to_thread(kube.get, object_path(workspace)) or {}
         except KubeError as error:
             teller.tell("cluster", str(error))
-        for subject, text in timeline_lines(current):
-            teller.tell(subject, text)
+        client = client or await _connect()
+        has_failed = current.get("status", {}).get("phase") == FAILED
+        if has_failed and is_first_look and client:
+            await client.get_workflow_handle(_workflow_id(workspace)).signal(
+                "retry", {"reason": "onebox up"}
+            )
+            teller.tell("workspace", "failed earlier; told to try again")
+            failure_counts_at = now() + RETRY_GRACE_SECONDS
+        elif has_failed and now() >= failure_counts_at:
+            raise _not_ready(workspace, "failed", current)
+        is_first_look = False
+        if not has_failed:
+            for subject, text in timeline_lines(current):
+                teller.tell(subject, text)
         if is_ready(current):
             return
-        if current.get("status", {}).get("phase") == "Failed":
-            raise _not_ready(workspace, "failed", current)
-        client = client or await _connect()
         for subject, text in await _pending(client, workspace):
             teller.tell(subject, text)
         await asyncio.sleep(POLL_SECONDS)
@@ -107,25 +124,30 @@ def heartbeat_text(details: Sequence[bytes]) -> str:
 
 
 def conditions_text(workspace: Mapping[str, Any]) -> str:
-    """Return what is not well, one line per condition."""
-    lines = [
-        f"{condition['type']}={condition['status']} {condition.get('reason', '')}: "
-        f"{condition.get('message', '')}"
-        for condition in workspace.get("status", {}).get("conditions", [])
-        if condition["status"] != "True"
-    ]
-    return "\n".join(f"    {line}" for line in lines) or "    (no condition was reported)"
+    """Return what is not well, each cause once."""
+    causes: dict[str, str] = {}
+    for condition in workspace.get("status", {}).get("conditions", []):
+        if condition["status"] != "True":
+            text = f"{condition['type']}: {condition.get('message', '')}"
+            causes.setdefault(str(condition.get("reason", "")), text[:CAUSE_CHARACTERS])
+    lines = [f"    {reason}, {text}" for reason, text in causes.items()]
+    return "\n".join(lines) or "    (no condition was reported)"
 
 
 def _not_ready(workspace: Mapping[str, Any], how: str, current: Mapping[str, Any]) -> OneboxError:
     name = workspace["metadata"]["name"]
     namespace = workspace["metadata"].get("namespace", "default")
-    identity = names.workspace_workflow_id(namespace, name)
     return OneboxError(
         f"the Workspace {namespace}/{name} {how}:\n{conditions_text(current)}",
         f"everything runs on for a look: kubectl describe workspace {name}; "
-        f"temporal workflow describe -w {identity}; {places.log() / 'worker.log'}",
+        f"temporal workflow describe -w {_workflow_id(workspace)}; {places.log() / 'worker.log'}",
+        exit_code=EXIT_CODE_NOT_WELL,
     )
+
+
+def _workflow_id(workspace: Mapping[str, Any]) -> str:
+    metadata = workspace["metadata"]
+    return names.workspace_workflow_id(metadata.get("namespace", "default"), metadata["name"])
 
 
 async def _connect() -> Client | None:
@@ -139,11 +161,8 @@ async def _pending(client: Client | None, workspace: Mapping[str, Any]) -> list[
     """Return what the running activities say by their heartbeats."""
     if client is None:
         return []
-    identity = names.workspace_workflow_id(
-        workspace["metadata"].get("namespace", "default"), workspace["metadata"]["name"]
-    )
     try:
-        description = await client.get_workflow_handle(identity).describe()
+        description = await client.get_workflow_handle(_workflow_id(workspace)).describe()
     except (RPCError, RuntimeError):
         return []
     found = []

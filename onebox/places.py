@@ -45,7 +45,8 @@ def cache() -> Path:
 
 def run() -> Path:
     """Return the folder of this installation's state; `down` empties it, except for the logs."""
-    return REPOSITORY / ".run"
+    chosen = os.environ.get("KAITO_RUN", "")
+    return Path(chosen).absolute() if chosen else REPOSITORY / ".run"
 
 
 def log() -> Path:

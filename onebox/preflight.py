@@ -15,6 +15,9 @@ from onebox.errors import OneboxError
 MINIMUM_FREE_BYTES: Final = 15 * 1000**3
 """Image layers, the registry's copy and two nodes' unpacked copies; measured about 10 GB."""
 
+MINIMUM_FREE_BYTES_WITHOUT_MODEL: Final = 5 * 1000**3
+"""Go's module and build caches take 4 GB when everything is built anew (measured 2026-11)."""
+
 MINIMUM_MEMORY_BYTES: Final = 6 * 1000**3
 """vLLM with the small model takes 4.5 GB, the platform about 1.5 GB (facts/local_cluster.md)."""
 
@@ -30,14 +33,16 @@ def require_root(command: str) -> None:
         )
 
 
-def check() -> None:
+def check(*, with_model: bool) -> None:
     """Check everything that `up` takes for granted."""
     require_root("up")
     require_linux()
     require_kernel()
-    require_memory()
-    require_disk(places.cache())
-    require_disk(places.run())
+    if with_model:
+        require_memory()
+    needed = MINIMUM_FREE_BYTES if with_model else MINIMUM_FREE_BYTES_WITHOUT_MODEL
+    require_disk(places.cache(), needed)
+    require_disk(places.run(), needed)
 
 
 def require_linux() -> None:
@@ -78,11 +83,11 @@ def require_memory() -> None:
         raise OneboxError(
             f"this machine has {total / 1000**3:.1f} GB of memory, and the model and the platform "
             f"need {MINIMUM_MEMORY_BYTES / 1000**3:.0f} GB",
-            "use a larger machine, or `python -m onebox up --no-workspace`",
+            "use a larger machine, or start the platform only: `python -m onebox up --no-images`",
         )
 
 
-def require_disk(folder: Path, minimum_bytes: int = MINIMUM_FREE_BYTES) -> None:
+def require_disk(folder: Path, minimum_bytes: int) -> None:
     """Check that a folder's file system has room."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free

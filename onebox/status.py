@@ -11,6 +11,7 @@ from typing import Final
 
 from onebox import places, ports, processes
 from onebox.agent.store import read_machines
+from onebox.errors import EXIT_CODE_NOT_WELL
 from onebox.node import lifecycle
 from onebox.node.spec import SYSTEM_NODE
 from onebox.processes import Process
@@ -28,8 +29,6 @@ LOOPBACK_ADDRESSES: Final = {
     "worker": places.PORT_WORKER,
 }
 HEADER: Final = ("WHAT", "STATE", "PID", "ANSWERS AT", "MEMORY", "SINCE")
-ALL_WELL: Final = 0
-NOT_ALL_WELL: Final = 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def status() -> int:
     is_well = all(row.state in {"runs", "running"} for row in rows)
     if not any(row.process for row in rows):
         print("\nonebox does not run; start it: make up")
-    return ALL_WELL if is_well else NOT_ALL_WELL
+    return 0 if is_well else EXIT_CODE_NOT_WELL
 
 
 def table(lines: Sequence[Sequence[str]]) -> str:

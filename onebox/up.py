@@ -73,7 +73,7 @@ def up(options: Options, progress: Progress) -> None:
         OneboxError: Something is missing, broken or late. Until the platform is whole, everything
             that this call started is taken down again before it is raised.
     """
-    preflight.check()
+    preflight.check(with_model=options.images)
     with lock.hold("up"):
         platform = Platform(options, progress)
         platform.start()

@@ -96,7 +96,7 @@ class HttpServer:
     async def _readyz(self, _: web.Request) -> web.Response:
         complaints = [STARTING] if self._readiness is None else list(await self._readiness())
         is_ready = not complaints
-        if is_ready != self._is_ready:
+        if self._readiness is not None and is_ready != self._is_ready:
             _logger.info("ready" if is_ready else "not ready: %s", *complaints[:1])
             self._is_ready = is_ready
         text = "\n".join(complaints) or "ok"

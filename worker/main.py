@@ -7,6 +7,7 @@ SIGTERM: watcher releases its lease; workers end or hand over their activities; 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Sequence
@@ -115,46 +116,34 @@ async def _make_workers(
     settings: Settings, client: Client, cluster: KubernetesClient, stack: AsyncExitStack
 ) -> tuple[list[Worker], Sequence[Informer]]:
     """Return the workers that the roles ask for, and the informers of this process."""
-    has_workflows = Role.WORKFLOWS in settings.roles
-    workflows = WORKFLOWS if has_workflows else ()
+    workflows = WORKFLOWS if Role.WORKFLOWS in settings.roles else ()
+    make_quick = functools.partial(
+        make_worker,
+        client,
+        settings.temporal,
+        identity=settings.identity,
+        workflows=workflows,
+        workflow_runner=workflow_runner(),
+    )
     if Role.ACTIVITIES in settings.roles:
-        catalogue = load_catalogue()
         context = await stack.enter_async_context(
-            open_context(settings.activities, cluster, catalogue)
+            open_context(settings.activities, cluster, load_catalogue())
         )
-        return [
-            make_worker(
-                client,
-                settings.temporal,
-                identity=settings.identity,
-                workflows=workflows,
-                workflow_runner=workflow_runner(),
-                activities=quick_activities(context),
-            ),
-            make_wait_worker(
-                client,
-                settings.temporal,
-                identity=settings.identity,
-                activities=wait_activities(context),
-            ),
-        ], context.informers.all
-    workers = [
-        make_worker(
+        waiter = make_wait_worker(
             client,
             settings.temporal,
             identity=settings.identity,
-            workflows=workflows,
-            workflow_runner=workflow_runner(),
-            activities=(),
+            activities=wait_activities(context),
         )
-    ]
+        return [make_quick(activities=quick_activities(context)), waiter], context.informers.all
+    workers = [make_quick(activities=())] if workflows else []
     if Role.WATCHER not in settings.roles:
         return workers, ()
     informers = Informers(cluster, settings.kubernetes.watch_namespace)
     informers.start()
     stack.push_async_callback(informers.stop)
     await informers.wait_synced()
-    return (workers if has_workflows else []), informers.all
+    return workers, informers.all
 
 
 def _make_watcher(

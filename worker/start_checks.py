@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import (
@@ -48,9 +49,14 @@ and its caches are refreshed within 10 s."""
 NO_SUCH_LABEL: Final = {"kaito.sh/start-check": "none"}
 """Matches nothing: the answer shows that the kind exists and that we may list it."""
 
+PATIENCE_SECONDS: Final = 10.0
+"""10 s for an API server that answers 429 or 503 because it has just started; it needs 1 or 2."""
+
 _HTTP_NOT_FOUND: Final = 404
 _HTTP_UNAUTHORIZED: Final = 401
 _HTTP_FORBIDDEN: Final = 403
+_HTTP_TOO_MANY: Final = 429
+_HTTP_SERVER_ERROR: Final = 500
 
 
 class StartRefused(Exception):
@@ -64,7 +70,7 @@ async def check_cluster(cluster: KubernetesClient) -> str:
         StartRefused: it can't be reached, or lacks the CRDs, or refuses us.
     """
     try:
-        version = await cluster.version()
+        version = await _patiently(cluster.version)
     except ClusterUnavailable as error:
         raise StartRefused(
             f"the Kubernetes API server at {cluster.host} does not answer: {error.__cause__!r}; "
@@ -82,7 +88,7 @@ async def check_cluster(cluster: KubernetesClient) -> str:
 
 async def _check_kind(cluster: KubernetesClient, kind: Kind) -> None:
     try:
-        await cluster.list(kind, labels=NO_SUCH_LABEL)
+        await _patiently(lambda: cluster.list(kind, labels=NO_SUCH_LABEL))
     except ApiError as error:
         if error.status == _HTTP_NOT_FOUND:
             raise StartRefused(
@@ -102,6 +108,22 @@ async def _check_kind(cluster: KubernetesClient, kind: Kind) -> None:
         ) from error
 
 
+_T = TypeVar("_T")
+
+
+async def _patiently(call: Callable[[], Awaitable[_T]]) -> _T:
+    """Repeat a call that the API server, just started itself, answers with "not yet"."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await call()
+        except ApiError as error:
+            is_passing = error.status == _HTTP_TOO_MANY or error.status >= _HTTP_SERVER_ERROR
+            if not is_passing or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+
+
 async def ensure_lease_namespace(cluster: KubernetesClient, namespace: str) -> None:
     """See to it that the namespace of the watchers' Lease exists.
 
@@ -109,7 +131,7 @@ async def ensure_lease_namespace(cluster: KubernetesClient, namespace: str) -> N
         StartRefused: it is missing and we may not create it.
     """
     try:
-        if await cluster.find(NAMESPACES, namespace) is None:
+        if await _patiently(lambda: cluster.find(NAMESPACES, namespace)) is None:
             await cluster.create(NAMESPACES, {"metadata": {"name": namespace}})
             _logger.info("created namespace %s for the watchers' lease", namespace)
     except ApiError as error:

@@ -6,14 +6,18 @@ one `grep` shows all that ever happened to one Workspace.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 from temporalio import activity, workflow
+from temporalio.exceptions import ApplicationError
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -25,13 +29,23 @@ from temporalio.runtime import (
 
 from worker.settings import LogFormat, TelemetrySettings
 
-CONTEXT_FIELDS: Final = ("workflow_id", "workflow_type", "activity", "attempt")
+CONTEXT_FIELDS: Final = ("workflow_id", "workflow_type", "activity", "attempt", "left_out")
 """Fields of a line that say in whose name it was written, in the order of the console."""
 
 FACTS_FIELD: Final = "facts"
 """`logger.info("...", extra={"facts": {...}})`: further fields of a line."""
 
 SDK_LOGGER: Final = "temporalio.core"
+SDK_ACTIVITY_LOGGER: Final = "temporalio.activity"
+
+OUTAGE_LOGGERS: Final = (SDK_LOGGER, "activities.clients", "worker.watcher")
+"""Who speaks while Temporal or the API server is away."""
+
+REPEAT_SECONDS: Final = 30.0
+"""30 s: an outage stays visible in the log and does not fill it."""
+
+REPEAT_KEY_CHARACTERS: Final = 60
+"""Lines that begin alike say the same; addresses, counts and causes come later in the line."""
 
 
 class ContextFilter(logging.Filter):
@@ -49,6 +63,48 @@ class ContextFilter(logging.Filter):
             workflow_info = workflow.info()
             record.workflow_id = workflow_info.workflow_id
             record.workflow_type = workflow_info.workflow_type
+        return True
+
+
+def is_not_said_twice(record: logging.LogRecord) -> bool:
+    """Drop the SDK's own line about a failed activity whose failure is an expected one.
+
+    `worker.activity_log` has said it in one line; only a bug's traceback is worth more.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return record.name != SDK_ACTIVITY_LOGGER or not isinstance(
+        error, (ApplicationError, asyncio.CancelledError)
+    )
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a line through once in a while when an outage makes it repeat many times a second.
+
+    Only lines of `OUTAGE_LOGGERS`: what happened to one Workspace is never left out.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nothing seen."""
+        super().__init__()
+        self._clock = clock
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether to write the line; one that is written tells how many were not."""
+        if not record.name.startswith(OUTAGE_LOGGERS):
+            return True
+        now = self._clock()
+        key = (record.name, record.levelno, record.getMessage()[:REPEAT_KEY_CHARACTERS])
+        written_at, left_out_count = self._seen.get(key, (now - REPEAT_SECONDS, 0))
+        if now - written_at < REPEAT_SECONDS:
+            self._seen[key] = (written_at, left_out_count + 1)
+            return False
+        self._seen = {
+            other: seen for other, seen in self._seen.items() if now - seen[0] < REPEAT_SECONDS
+        }
+        self._seen[key] = (now, 0)
+        if left_out_count:
+            record.left_out = left_out_count
         return True
 
 
@@ -82,9 +138,9 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        time = datetime.fromtimestamp(record.created, tz=UTC).astimezone().strftime("%H:%M:%S")
+        clock = datetime.fromtimestamp(record.created, tz=UTC).astimezone().strftime("%H:%M:%S")
         about = " ".join(f"{name}={value}" for name, value in _fields(record).items())
-        line = f"{time} {record.levelname.lower():7} {record.getMessage()}"
+        line = f"{clock} {record.levelname.lower():7} {record.getMessage()}"
         if about:
             line = f"{line}  [{about}]"
         if record.exc_info:
@@ -102,6 +158,8 @@ def set_up_logs(settings: TelemetrySettings, stream: TextIO | None = None) -> No
     """Send every log line of the process to `stream` (standard error by default)."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(FORMATTERS[settings.log_format]())
+    handler.addFilter(is_not_said_twice)
+    handler.addFilter(RepeatFilter())
     handler.addFilter(ContextFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -22,6 +22,7 @@ from temporalio.worker import (
 )
 
 from api import names
+from worker.activity_log import ActivityLog
 from worker.settings import TemporalSettings
 from worker.start_checks import StartRefused
 
@@ -123,6 +124,7 @@ def make_worker(
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         graceful_shutdown_timeout=GRACE,
+        interceptors=[ActivityLog()],
         deployment_config=_deployment(settings),
     )
 
@@ -145,6 +147,7 @@ def make_wait_worker(
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         graceful_shutdown_timeout=GRACE,
+        interceptors=[ActivityLog()],
         deployment_config=_deployment(settings),
     )
 

@@ -1,6 +1,6 @@
 """Turns a GGUF file into a Hugging Face model folder. Runs inside the runtime image, not here.
 
-    python3 convert_gguf.py SOURCE.gguf FOLDER
+python3 convert_gguf.py SOURCE.gguf FOLDER
 """
 
 from __future__ import annotations

@@ -57,7 +57,13 @@ def ensure_layer(cache: Path, progress: Progress) -> Path:
 def _make(cache: Path, target: Path) -> Path:
     with temporary_folder(cache) as root:
         run(
-            ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)],
+            [
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={','.join(PACKAGES)}",
+                SUITE,
+                str(root),
+            ],
             timeout_seconds=DEBOOTSTRAP_TIMEOUT_SECONDS,
         )
         for name in UNUSED:
@@ -68,7 +74,9 @@ def _make(cache: Path, target: Path) -> Path:
             with (root / "etc" / name).open("a") as file:
                 file.write(f"{USER}:x:{USER_ID}:{fields}\n")
         compile_python(root, ["/usr/lib/python3.11", "/usr/lib/python3"])
-        members = sorted(path.name for path in root.iterdir() if path.name not in {"dev", "proc", "sys"})
+        members = sorted(
+            path.name for path in root.iterdir() if path.name not in {"dev", "proc", "sys"}
+        )
         for name in ("dev", "proc", "sys"):
             rmtree(root / name, ignore_errors=True)
             (root / name).mkdir()

@@ -4,15 +4,15 @@ A stand-in exports the names that the kept libraries leave undefined, under the 
 ask for, so the loader is content. Each name leads to one tiny function that ends the process with a
 message: a call that was never expected must not go on with a wrong result.
 
-Layout of the file: one writable segment with the tables (glibc's loader relocates the dynamic section
-in place) and one executable segment with the function. x86-64 only.
+Layout of the file: one writable segment with the tables (glibc's loader relocates the dynamic
+section in place) and one executable segment with the function. x86-64 only.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -110,7 +110,7 @@ def _needed_versions(table: bytes, text: Callable[[int], str]) -> dict[int, tupl
 
 
 def missing_symbols(
-    libraries: Iterable[Library], absent: Set[str], own_names: re.Pattern[str]
+    libraries: Iterable[Library], absent: AbstractSet[str], own_names: re.Pattern[str]
 ) -> set[Symbol]:
     """Return what the libraries want from the absent files.
 
@@ -128,7 +128,9 @@ def missing_symbols(
     }
 
 
-def write_stand_in(path: Path, symbols: Iterable[Symbol], versions: Iterable[str], message: str) -> None:
+def write_stand_in(
+    path: Path, symbols: Iterable[Symbol], versions: Iterable[str], message: str
+) -> None:
     """Write a shared library that exports the symbols and dies with the message when one is called.
 
     Args:
@@ -247,9 +249,13 @@ def _code(message: bytes) -> bytes:
     """Return x86-64 code that writes the message to standard error and ends the process."""
     head = b"\xb8\x01\0\0\0" + b"\xbf\x02\0\0\0"  # mov eax, 1 (write); mov edi, 2 (stderr)
     tail = b"\xba" + struct.pack("<I", len(message)) + b"\x0f\x05"  # mov edx, length; syscall
-    tail += b"\xb8\xe7\0\0\0" + b"\xbf" + struct.pack("<I", EXIT_CODE)  # mov eax, 231; mov edi, code
+    tail += (
+        b"\xb8\xe7\0\0\0" + b"\xbf" + struct.pack("<I", EXIT_CODE)
+    )  # mov eax, 231; mov edi, code
     tail += b"\x0f\x05" + b"\x0f\x0b"  # syscall (exit_group); ud2
-    return head + b"\x48\x8d\x35" + struct.pack("<i", len(tail)) + tail + message  # lea rsi, [message]
+    return (
+        head + b"\x48\x8d\x35" + struct.pack("<i", len(tail)) + tail + message
+    )  # lea rsi, [message]
 
 
 def _segment(kind: int, flags: int, offset: int, size: int, alignment: int) -> bytes:

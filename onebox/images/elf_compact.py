@@ -11,7 +11,7 @@ split in three, of which the middle one is zeros that take no room in the file.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence, Set
+from collections.abc import Sequence, Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -43,7 +43,7 @@ class Segment:
         )
 
 
-def compact(source: Path, target: Path, drop_sections: Set[str]) -> int:
+def compact(source: Path, target: Path, drop_sections: AbstractSet[str]) -> int:
     """Write `source` to `target` without the named sections and whatever no segment loads.
 
     Sections that are dropped read as zeros. Section headers go too: the loader never reads them,
@@ -119,7 +119,11 @@ def _split(segment: Segment, holes: Sequence[tuple[int, int]]) -> list[Segment]:
                 segment, file_bytes=start - segment.offset, memory_bytes=start - segment.offset
             )
             hole = replace(
-                segment, offset=start, address=address + start, file_bytes=0, memory_bytes=stop - start
+                segment,
+                offset=start,
+                address=address + start,
+                file_bytes=0,
+                memory_bytes=stop - start,
             )
             after = replace(
                 segment,

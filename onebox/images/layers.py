@@ -62,7 +62,15 @@ def unpacked(layers: Iterable[Path], parent: Path) -> Iterator[Path]:
     with temporary_folder(parent) as root:
         for layer in layers:
             run(
-                ["tar", "--directory", str(root), "--extract", "--numeric-owner", "--file", str(layer)],
+                [
+                    "tar",
+                    "--directory",
+                    str(root),
+                    "--extract",
+                    "--numeric-owner",
+                    "--file",
+                    str(layer),
+                ],
                 timeout_seconds=TAR_TIMEOUT_SECONDS,
             )
         yield root
@@ -121,8 +129,10 @@ def run_in_root(
     Mounts live in a namespace of the program's own: they are gone with it, so removing the folder
     afterwards can't reach into /dev.
     """
-    variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", **(environment or {})}
-    mounts = 'mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys"'
+    variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", **(environment or {})}
+    mounts = (
+        'mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys"'
+    )
     return run(
         [
             *("unshare", "--mount", "--pid", "--fork", "--kill-child"),

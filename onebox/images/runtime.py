@@ -4,8 +4,8 @@
     site-packages   wheels, slimmed, compiled                changes with the pins
     programs        presets/runtimes, a few kilobytes        changes with our code
 
-The upper layer alone is rebuilt and pushed when a program is edited. What the image was made from is
-its label `sh.kaito.inputs`; a pushed image with another label is stale.
+The upper layer alone is rebuilt and pushed when a program is edited. What the image was made from
+is its label `sh.kaito.inputs`; a pushed image with another label is stale.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ ENVIRONMENT: Final = {
     "TRANSFORMERS_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
+    # One process fewer, which would import everything once more: 13 s to ready instead of 21 s, and
+    # 600 MB less (measured 2026-11, 2 cores). vLLM wants the extra process to pin OpenMP threads to
+    # cores, and a pod with a share of a node's cores has none to pin them to.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 
 

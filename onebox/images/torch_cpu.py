@@ -1,9 +1,9 @@
 """Makes PyTorch's CUDA build, the only one on the package registry, small enough to pull.
 
-Its CPU code is the same as in the CPU build. What a CPU never uses is GPU machine code (300 MB), the
-linker's symbols (160 MB), and NVIDIA's own libraries (3 GB installed), for which one stand-in of a
-few kilobytes takes all the names. NVIDIA's CUDA run-time stays real: it is what truthfully says "no
-driver on this machine".
+Its CPU code is the same as in the CPU build. What a CPU never uses is GPU machine code (310 MB),
+the linker's symbols (160 MB), and NVIDIA's own libraries (3 GB installed), for which one stand-in
+of a few kilobytes takes all the names. NVIDIA's CUDA run-time stays real: it is what truthfully
+says "no driver on this machine".
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ NVIDIA_NAMES: Final = re.compile(
 OPENED_ON_A_GPU_ONLY: Final = ("libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so")
 """Opened by name at the first use of a GPU."""
 
-COMPACTED: Final = ("libtorch_cpu.so", "libtorch_cuda.so", "libtorch_python.so", "libtorch_nvshmem.so")
+COMPACTED: Final = (
+    "libtorch_cpu.so",
+    "libtorch_cuda.so",
+    "libtorch_python.so",
+    "libtorch_nvshmem.so",
+)
 GPU_CODE: Final = frozenset({".nv_fatbin", "__nv_relfatbin"})
 
 MESSAGE: Final = "an NVIDIA function was called, but this image serves from the CPU and has none"
@@ -42,7 +47,9 @@ def slim(torch: Path) -> int:
     for name in OPENED_ON_A_GPU_ONLY:
         saved += (folder / name).stat().st_size
         (folder / name).unlink()
-    files = [path for path in (*folder.glob("*.so"), *torch.glob("_C*.so")) if not path.is_symlink()]
+    files = [
+        path for path in (*folder.glob("*.so"), *torch.glob("_C*.so")) if not path.is_symlink()
+    ]
     libraries = [read_library(path) for path in files]
     needed = {name for library in libraries for name in library.needed}
     present = {path.name for path in files}

@@ -1,8 +1,8 @@
 """Wheels from the package registry, unpacked without an installer.
 
-pip downloads exactly what a file of hashes says, for the Python of the image rather than for the one
-that runs here. A wheel is a zip whose top level is a site-packages folder, so unpacking it is all
-that an installation does.
+pip downloads exactly what a file of hashes says, for the Python of the image rather than for the
+one that runs here. A wheel is a zip whose top level is a site-packages folder, so unpacking it is
+all that an installation does.
 """
 
 from __future__ import annotations

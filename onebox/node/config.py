@@ -53,8 +53,6 @@ disabled_plugins = {json.dumps(CONTAINERD_UNUSED_PLUGINS)}
   sandbox_image = "{places.REGISTRY}/{PAUSE_IMAGE}"
   disable_apparmor = true
   restrict_oom_score_adj = {json.dumps(restrict_oom_score)}
-  # Three gigabytes pulled from this machine's own registry need no resume after a minute.
-  max_concurrent_downloads = 4
 
 [{cri}.cni]
   bin_dir = "{cni_folder}"

@@ -69,7 +69,9 @@ _T = TypeVar("_T")
 class Cluster:
     """One control plane; holds nothing that is bound to an event loop."""
 
-    def __init__(self, *, full: bool = False, pod_ready_seconds: float = 0.2) -> None:
+    def __init__(
+        self, *, full: bool = False, with_crds: bool = True, pod_ready_seconds: float = 0.2
+    ) -> None:
         """Describe it; `start` begins. `full` adds controllers, scheduler and kwok."""
         self.is_full = full
         self.folder = Path(tempfile.mkdtemp(prefix="kaito-cluster-"))
@@ -79,6 +81,8 @@ class Cluster:
         self._etcd_url = ""
         self._ports: list[int] = []
         self._pod_ready_seconds = pod_ready_seconds
+        self._with_crds = with_crds
+        self._served_kinds: list[Kind] = []
 
     # --- life -------------------------------------------------------------------------------
 
@@ -131,8 +135,10 @@ class Cluster:
             while True:
                 process.check()
                 try:
-                    # A list needs authorisation, storage and admission to be up: more than /readyz.
+                    # More than /readyz promises: authorisation and storage of our own kinds are up.
                     await cluster.get(NAMESPACES, "kube-system")
+                    for kind in self._served_kinds:
+                        await cluster.list(kind)
                 except (ApiError, ClusterUnavailable) as error:
                     if time.monotonic() > deadline:
                         raise ProcessDied(
@@ -263,7 +269,8 @@ class Cluster:
                 self._add("kwok", self._kwok_flags()),
             ):
                 process.start()
-        await self.apply_crds()
+        if self._with_crds:
+            await self.apply_crds()
         for process in self.processes.values():
             process.check()
 
@@ -409,6 +416,8 @@ class Cluster:
                 spec["names"]["kind"],
                 is_namespaced=spec["scope"] == "Namespaced",
             )
+            if kind not in self._served_kinds:
+                self._served_kinds.append(kind)
             deadline = time.monotonic() + READY_SECONDS
             while True:
                 try:

@@ -8,6 +8,8 @@ Platform ─ Cluster (full) ◄── workers (`python -m worker`) ──► Tem
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -25,6 +27,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.clients.kubernetes import (
     NODE_CLAIMS,
     NODES,
+    PODS,
     STATEFUL_SETS,
     WORKSPACES,
     Kind,
@@ -42,6 +45,10 @@ _T = TypeVar("_T")
 
 PRESET = "smollm2-135m-instruct"
 NAMESPACE = "default"
+SERVER_SIDE_CAUSES = {
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+}
 CONVERGE_SECONDS = 120.0
 """A killed quick activity is noticed by its start-to-close limit (20 to 30 s) and no sooner."""
 
@@ -230,7 +237,7 @@ class Platform:
     async def until_activity(
         self, workflow_id: str, activity: str, *, seconds: float = 60.0
     ) -> None:
-        """Wait until a workflow's history has scheduled an activity (once more than now)."""
+        """Wait until one of a workflow's runs has scheduled an activity."""
         await eventually(
             lambda: self.scheduled(workflow_id),
             accept=lambda scheduled: activity in scheduled,
@@ -239,10 +246,15 @@ class Platform:
         )
 
     async def scheduled(self, workflow_id: str) -> list[str]:
-        """Return the activities that the newest run of a workflow has scheduled, in order."""
+        """Return the activities that a workflow has scheduled in all of its runs, in order."""
+        runs = [
+            execution
+            async for execution in self.client.list_workflows(f"WorkflowId = '{workflow_id}'")
+        ]
         return [
             event.activity_task_scheduled_event_attributes.activity_type.name
-            for event in await self._events(workflow_id, "")
+            for run in sorted(runs, key=lambda execution: execution.start_time)
+            for event in await self._events(workflow_id, run.run_id)
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
         ]
 
@@ -256,7 +268,7 @@ class Platform:
         return found
 
     async def _events(self, workflow_id: str, run_id: str) -> list[HistoryEvent]:
-        handle = self.client.get_workflow_handle(workflow_id, run_id=run_id or None)
+        handle = self.client.get_workflow_handle(workflow_id, run_id=run_id)
         try:
             return list((await handle.fetch_history()).events)
         except RPCError as error:
@@ -272,12 +284,19 @@ class Platform:
     # --- what must hold ---------------------------------------------------------------------
 
     async def assert_no_task_failed(self) -> None:
-        """No workflow task failed in any history: code and histories agree, and no bug showed."""
+        """No workflow task failed in any history: code and histories agree, and no bug showed.
+
+        Two causes come from the server and are no failures: a signal that arrives while a workflow
+        completes makes it turn the completion down and show the signal first, and a test that
+        terminates a workflow cuts off its task.
+        """
         failures = [
-            f"{key}: {event.workflow_task_failed_event_attributes.failure.message}"
+            f"{key}: {WorkflowTaskFailedCause.Name(attributes.cause)} {attributes.failure.message}"
             for key, events in (await self.histories()).items()
             for event in events
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+            and (attributes := event.workflow_task_failed_event_attributes).cause
+            not in SERVER_SIDE_CAUSES
         ]
         assert not failures, "\n".join(failures)
 
@@ -308,6 +327,34 @@ class Platform:
             left = await self.owned(kind)
             assert not left, [f"{kind.kind}/{obj['metadata']['name']}" for obj in left]
         assert not self.cloud.machines
+
+    async def describe(self, *, lines: int = 200) -> str:
+        """Return everything that explains a failed test: objects, histories, ledger, logs."""
+        parts = [f"ledger: {self.cloud.ledger}"]
+        for kind in (WORKSPACES, NODE_CLAIMS, NODES, STATEFUL_SETS, PODS):
+            for obj in await self._ask(functools.partial(self.kube.list, kind)):
+                metadata = {
+                    key: value
+                    for key, value in obj["metadata"].items()
+                    if key not in {"managedFields", "annotations"}
+                }
+                parts.append(
+                    f"{kind.kind} {json.dumps(metadata)} {json.dumps(obj.get('status', {}))}"
+                )
+        for key, events in (await self.histories()).items():
+            parts.append(key)
+            parts += [
+                f"  {event.event_id} {event.event_time.ToJsonString()} "
+                f"{EventType.Name(event.event_type).removeprefix('EVENT_TYPE_')} "
+                f"{event.activity_task_scheduled_event_attributes.activity_type.name}"
+                for event in events
+            ]
+        parts += [
+            f"{name}:\n{process.log_tail(lines)}"
+            for name, process in (*self.workers.items(), *self.cluster.processes.items())
+            if name != "etcd"
+        ]
+        return "\n".join(parts)
 
     async def _ask(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Ask the API server again and again while it is away."""

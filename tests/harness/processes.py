@@ -137,7 +137,7 @@ class Process:
         """SIGTERM without blocking the event loop; returns the exit code."""
         if self._child is None:
             raise ProcessDied(f"{self.name} was never started")
-        self._child.send_signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         deadline = time.monotonic() + seconds
         while self._child.poll() is None:
             if time.monotonic() > deadline:
@@ -148,14 +148,16 @@ class Process:
             await asyncio.sleep(0.05)
         return self._child.returncode
 
+    def send(self, number: signal.Signals) -> None:
+        if self._child is not None:
+            self._child.send_signal(number)
+
     def pause(self) -> None:
         """SIGSTOP: the process stays and does nothing, as on a machine that hangs."""
-        if self._child is not None:
-            self._child.send_signal(signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        if self._child is not None:
-            self._child.send_signal(signal.SIGCONT)
+        self.send(signal.SIGCONT)
 
     def _end(self, how: signal.Signals, *, seconds: float) -> None:
         if self._child is None or self._child.poll() is not None:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -25,8 +26,16 @@ UNTIL_SECONDS = 20.0
 BEAT_SECONDS = 0.2
 
 
+RETRY_DELAY = timedelta(milliseconds=10)
+"""The test server does not jump over the time between an activity's attempts."""
+
+
+class Lost:
+    """The effect happened and its report was lost: what a crash looks like to world and workflow."""
+
+
 class Hang:
-    """The effect happened and nobody ever reports it: what a SIGKILL looks like from outside."""
+    """As `Lost`, but only a timeout finds out, in real time."""
 
 
 def as_activity_error(error: PlatformError) -> ApplicationError:
@@ -35,6 +44,7 @@ def as_activity_error(error: PlatformError) -> ApplicationError:
         str(error),
         type=error.reason(),
         non_retryable=error.remedy is not Remedy.FAST_RETRY,
+        next_retry_delay=RETRY_DELAY,
     )
 
 
@@ -95,7 +105,7 @@ class FakeWorld:
         """Leftovers that no deletion removes."""
         self.lagging_plans: deque[FakeWorkspace | None] = deque()
         """Views that the next plans see instead of the truth: a cache that lags."""
-        self._faults: dict[str, deque[PlatformError | Hang]] = defaultdict(deque)
+        self._faults: dict[str, deque[PlatformError | Lost | Hang]] = defaultdict(deque)
         self._gates: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Condition()
 
@@ -105,9 +115,13 @@ class FakeWorld:
         """Let the next attempts of an activity fail before their effect."""
         self._faults[name].extend([error] * times)
 
-    def hang(self, name: str, times: int = 1) -> None:
-        """Let the next attempts of an activity do their work and never tell."""
-        self._faults[name].extend([Hang()] * times)
+    def lose(self, name: str, times: int = 1) -> None:
+        """Let the next attempts of an activity do their work and lose the result."""
+        self._faults[name].extend([Lost()] * times)
+
+    def hang(self, name: str) -> None:
+        """Let the next attempt of an activity do its work and never tell."""
+        self._faults[name].append(Hang())
 
     def close_gate(self, name: str) -> None:
         """Hold an activity before its effect."""
@@ -182,6 +196,8 @@ class FakeWorld:
                 raise as_activity_error(fault)
             yield
             await self._tell()
+            if isinstance(fault, Lost):
+                raise ApplicationError("lost", type="Lost", next_retry_delay=RETRY_DELAY)
             if isinstance(fault, Hang):
                 await asyncio.Event().wait()
         finally:

@@ -140,17 +140,25 @@ async def test_a_bug_in_an_activity_is_shown_as_one_and_does_not_end_the_workflo
 
 
 @pytest.mark.parametrize("name", [*ALL, "report_status"])
-async def test_a_worker_that_dies_after_the_effect_costs_a_second_attempt_and_nothing_else(
-    environment: WorkflowEnvironment, entity: WorkspaceEntity, world: FakeWorld, name: str
+async def test_a_result_lost_after_the_effect_costs_a_second_attempt_and_nothing_else(
+    entity: WorkspaceEntity, world: FakeWorld, name: str
 ) -> None:
-    world.hang(name)
+    world.lose(name)
     await entity.tell()
-    await world.until(lambda: world.count(name) == 1)
-    await environment.sleep(timedelta(seconds=45))
     await world.until_phase(LifecyclePhase.READY)
     assert world.count(name) >= 2
     assert len(world.mine.claims) == 1
     assert list(world.mine.workloads) == ["rev-a"]
+    assert all(report.problem is None for report in world.reports)
+
+
+async def test_a_wait_whose_worker_fell_silent_is_begun_again_after_its_heartbeat_timeout(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.hang("await_nodes")
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    assert world.count("await_nodes") == 2
 
 
 async def test_a_spec_that_planning_refuses_is_failed_until_it_is_edited(

@@ -10,8 +10,8 @@ What this program adds to vLLM's own server:
 * SIGTERM lets running requests finish for SHUTDOWN_SECONDS; a pod's grace is 30 s;
 * a mistake in what it was given is one line that names it, and exit code 2.
 
-Read it from top to bottom: constants, then each step, then `main`, which takes the steps in order. It
-imports nothing of the platform, and vLLM only in `serve`, so the steps can be tested without it.
+Read it from top to bottom: constants, then each step, then `main`, which takes the steps in order.
+It imports nothing of the platform, and vLLM only in `serve`, so the steps can be tested without it.
 """
 
 from __future__ import annotations
@@ -48,10 +48,6 @@ EXIT_TERMINATED = 128 + signal.SIGTERM
 
 CONFIG_SECTIONS = ("vllm", "max_probe_steps", "kv_cache_cpu_memory_utilization")
 """Top-level keys that upstream's files carry; only `vllm` has an effect here."""
-
-# Imported once by a helper process, from which vLLM forks its engine and workers: each of them would
-# otherwise import the same modules again, one after the other.
-PRELOADED = ("vllm.v1.engine.async_llm", "vllm.v1.worker.cpu_worker")
 
 log = logging.getLogger("inference_api")
 
@@ -117,7 +113,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _kind(value: object) -> str:
-    return {str: "text", list: "list", dict: "map"}.get(type(value), type(value).__name__)
+    names: dict[type, str] = {str: "text", list: "list", dict: "map"}
+    return names.get(type(value), type(value).__name__)
 
 
 # --- 3. Settings become flags ---------------------------------------------------------------------
@@ -188,10 +185,12 @@ def adapter_arguments(folder: Path, arguments: Sequence[str]) -> list[str]:
             ranks.append(int(json.loads(config.read_text())["r"]))
         except FileNotFoundError as error:
             raise BadInputError(
-                f"adapter `{path.name}`: {config} is missing; its image needs /data/adapter_config.json"
+                f"adapter `{path.name}`: no file {config}; its image needs /data/{config.name}"
             ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise BadInputError(f"adapter `{path.name}`: {config} names no LoRA rank `r`") from error
+            raise BadInputError(
+                f"adapter `{path.name}`: {config} names no LoRA rank `r`"
+            ) from error
         modules.append(f"{path.name}={path}")
     if not modules:
         return []
@@ -222,8 +221,11 @@ def command_line(
         "--model": DEFAULT_MODEL,
         "--port": DEFAULT_PORT + int(os.environ.get("LOCAL_RANK", "0")),
         "--shutdown-timeout": SHUTDOWN_SECONDS,
+        # Probes ask several times a minute; they would bury the requests of people in the log.
+        "--disable-access-log-for-endpoints": "/health,/metrics",
     }
-    missing = [f"{flag}={value}" for flag, value in defaults.items() if not _has(given, flag)]
+    known = parser._option_string_actions  # noqa: SLF001 - older vLLM lacks some of these flags
+    missing = [f"{k}={v}" for k, v in defaults.items() if k in known and not _has(given, k)]
     return [*missing, *arguments, *adapter_arguments(options.adapters, given), *from_file]
 
 
@@ -246,8 +248,6 @@ def check_model(model: str) -> None:
 
 def serve(options: Options, arguments: Sequence[str]) -> None:
     """Run vLLM's server until it is told to stop."""
-    preload()
-
     import uvloop
     from vllm.entrypoints.launchers.api_server.entry import run_server
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
@@ -266,19 +266,11 @@ def serve(options: Options, arguments: Sequence[str]) -> None:
     log.info("vllm %s", " ".join(flags))
     parsed = parser.parse_args(flags)
     check_model(parsed.model)
-    validate_parsed_serve_args(parsed)
+    try:
+        validate_parsed_serve_args(parsed)
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"{error}; see flags and {options.config}") from error
     uvloop.run(run_server(parsed))
-
-
-def preload() -> None:
-    """Start the helper process that imports vLLM beside us, where vLLM is told to fork from one."""
-    if os.environ.get("VLLM_WORKER_MULTIPROC_METHOD") != "forkserver":
-        return
-    import multiprocessing
-    from multiprocessing import forkserver
-
-    multiprocessing.set_forkserver_preload(list(PRELOADED))
-    forkserver.ensure_running()
 
 
 def terminate(*_: object) -> NoReturn:

@@ -25,11 +25,12 @@ def parcel(
     deleting: bool = False,
     can_start: bool = True,
     wakes: bool = True,
+    uid: str = "first",
 ) -> Parcel:
     hint = Hint(
         workflow=names.WORKSPACE_WORKFLOW,
         workflow_id=names.workspace_workflow_id("default", name),
-        payload=DesiredChanged(generation=generation, deleting=deleting),
+        payload=DesiredChanged(uid=uid, generation=generation, deleting=deleting),
         name=name,
         namespace="default",
         can_start=can_start,
@@ -65,6 +66,20 @@ def test_a_deletion_is_never_covered_by_a_later_hint() -> None:
     queue.put(parcel(deleting=True), now=0.0)
     queue.put(parcel(generation=5), now=0.0)
     assert take(queue, now=0.0).hint.payload.deleting
+
+
+def test_a_new_object_of_the_same_name_wins_over_the_old_one_whatever_their_generations() -> None:
+    queue = HintQueue()
+    queue.put(parcel(uid="first", generation=7, deleting=True, can_start=False), now=0.0)
+    queue.put(parcel(uid="second", generation=1), now=0.0)
+    assert take(queue, now=0.0) == parcel(uid="second", generation=1)
+
+
+def test_news_of_something_that_the_old_object_owned_do_not_cover_the_new_object() -> None:
+    queue = HintQueue()
+    queue.put(parcel(uid="second", generation=1), now=0.0)
+    queue.put(parcel(uid="first", generation=0, can_start=False), now=0.0)
+    assert take(queue, now=0.0) == parcel(uid="second", generation=1)
 
 
 def test_the_right_to_start_survives_a_merge() -> None:

@@ -1,0 +1,221 @@
+"""What operators send: pause, resume, retry, and orders that can't be followed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from api.errors import MissingReference, RuntimeFailed
+from api.payloads import EventKind, LifecyclePhase, OperatorOrder, RollbackOrder
+from tests.workflow.conftest import WorkspaceEntity
+from tests.workflow.fake_world import FakeWorld, FakeWorkspace
+
+
+async def paused_after_nodes(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.close_gate("await_nodes")
+    await entity.tell()
+    await world.until(lambda: world.running["await_nodes"] == 1)
+    await entity.signal("pause", OperatorOrder(reason="maintenance"))
+    world.open_gate("await_nodes")
+    await world.until_phase(LifecyclePhase.PAUSED)
+
+
+async def test_a_pause_holds_after_the_step_that_runs(
+    environment: WorkflowEnvironment, entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    await paused_after_nodes(entity, world)
+    assert world.reports[-1].paused_reason == "maintenance"
+    await environment.sleep(timedelta(hours=1))
+    assert world.mine.nodes, "the running step was let finish"
+    assert world.count("pull_images") == 0
+
+
+async def test_a_resume_goes_on_with_the_next_step(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    await paused_after_nodes(entity, world)
+    await entity.signal("resume")
+    report = await world.until_phase(LifecyclePhase.READY)
+    assert world.count("ensure_node_claims") == 1
+    assert report.paused_reason == ""
+    assert [record.state for record in report.timeline] == ["done"] * 5
+
+
+async def test_edits_during_a_pause_are_carried_out_after_it(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    await entity.signal("pause")
+    await world.until_phase(LifecyclePhase.PAUSED)
+    plans_count = world.count("plan_workspace")
+    world.edit("b")
+    await entity.tell()
+    await entity.tell_owned()
+    await entity.query("status")
+    assert world.count("plan_workspace") == plans_count
+    await entity.signal("resume")
+    await world.until(lambda: world.mine.service == "rev-b")
+
+
+async def test_an_edit_during_a_paused_step_waits_too(
+    environment: WorkflowEnvironment, entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.close_gate("await_nodes")
+    await entity.tell()
+    await world.until(lambda: world.running["await_nodes"] == 1)
+    await entity.signal("pause")
+    world.edit("b")
+    await entity.tell()
+    world.open_gate("await_nodes")
+    report = await world.until_phase(LifecyclePhase.PAUSED)
+    assert report.generation == 2
+    assert world.count("pull_images") == 0
+
+
+async def test_a_paused_workspace_can_be_deleted(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    await paused_after_nodes(entity, world)
+    world.delete()
+    await entity.tell()
+    await entity.ended()
+    assert world.workspace is None
+    assert world.owned["uid-1"].leftovers() == []
+
+
+async def test_a_deletion_that_no_hint_told_goes_through_while_paused(
+    environment: WorkflowEnvironment, entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    await paused_after_nodes(entity, world)
+    world.delete()
+    await environment.sleep(timedelta(minutes=13))
+    await entity.ended()
+    assert world.owned["uid-1"].leftovers() == []
+
+
+async def test_a_pause_ends_with_its_object(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    await paused_after_nodes(entity, world)
+    world.workspace = FakeWorkspace(uid="uid-2")
+    await entity.tell()
+    await world.until(lambda: world.owned["uid-2"].service == "rev-a")
+
+
+@pytest.mark.parametrize(
+    "argument", [(), (None,), ("quota raised",), (OperatorOrder(reason="quota raised"),)]
+)
+async def test_a_retry_tries_at_once_whatever_its_argument(
+    entity: WorkspaceEntity, world: FakeWorld, argument: tuple[object, ...]
+) -> None:
+    world.fail("await_workload", RuntimeFailed("crash loop"))
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.WAITING)
+    await entity.signal("retry", *argument)
+    report = await world.until_phase(LifecyclePhase.READY)
+    assert report.problem is None
+
+
+async def test_a_retry_lifts_a_block(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.fail("pull_images", MissingReference("no such image"))
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.FAILED)
+    await entity.signal("retry")
+    report = await world.until_phase(LifecyclePhase.READY)
+    assert [record.outcome for record in report.history] == ["Failed", "Succeeded"]
+
+
+async def test_a_failure_after_a_retry_is_told_again(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.fail("pull_images", MissingReference("no such image"), times=2)
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.FAILED)
+    await entity.signal("retry")
+    await world.until(lambda: len(world.events) == 2)
+    assert {note.reason for note in world.events.values()} == {"MissingReference"}
+
+
+@pytest.mark.parametrize(
+    ("order", "argument", "reason"),
+    [
+        ("retry", (), "OrderRefused"),
+        ("resume", (), "OrderRefused"),
+        ("rollback", (), "FeatureNotAvailable"),
+        ("rollback", (RollbackOrder(revision="rev-0"),), "FeatureNotAvailable"),
+        ("rollback", ("rev-0",), "FeatureNotAvailable"),
+        ("force_delete", (), "FeatureNotAvailable"),
+        ("force_delete", (OperatorOrder(reason="stuck"),), "FeatureNotAvailable"),
+    ],
+)
+async def test_an_order_that_cannot_be_followed_is_answered_and_changes_nothing(
+    entity: WorkspaceEntity,
+    world: FakeWorld,
+    order: str,
+    argument: tuple[object, ...],
+    reason: str,
+) -> None:
+    await entity.tell()
+    before = await world.until_phase(LifecyclePhase.READY)
+    await entity.signal(order, *argument)
+    await world.until(lambda: len(world.events) == 2)
+    note = list(world.events.values())[-1]
+    assert (note.kind, note.reason) == (EventKind.WARNING, reason)
+    assert f"`{order}`" in note.message
+    assert world.reports[-1].model_copy(update={"events": before.events}) == before
+    assert note.message == (await entity.query("status"))["last_refusal"]
+
+
+async def test_a_refusal_during_a_long_step_is_told_at_once(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.close_gate("await_nodes")
+    await entity.tell()
+    await world.until(lambda: world.running["await_nodes"] == 1)
+    await entity.signal("rollback")
+    await world.until(lambda: len(world.events) == 1)
+    assert world.running["await_nodes"] == 1
+    world.open_gate("await_nodes")
+    await world.until_phase(LifecyclePhase.READY)
+    assert world.count("await_nodes") == 1
+
+
+async def test_a_pause_during_a_deletion_is_refused(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    world.close_gate("delete_workloads")
+    world.delete()
+    await entity.tell()
+    await world.until(lambda: world.running["delete_workloads"] == 1)
+    await entity.signal("pause")
+    await world.until(lambda: "`pause`" in list(world.events.values())[-1].message)
+    world.open_gate("delete_workloads")
+    await entity.ended()
+
+
+@pytest.mark.parametrize("name", ["desired_changed", "retry", "pause", "rollback", "force_delete"])
+@pytest.mark.parametrize("junk", [17, ["a"], {"generation": "many", "reason": []}])
+async def test_junk_is_dropped(
+    entity: WorkspaceEntity, world: FakeWorld, name: str, junk: object
+) -> None:
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    await entity.signal(name, junk)
+    await entity.signal("unknown_order", junk)
+    assert (await entity.query("status"))["phase"] == "Ready"
+
+
+async def test_queries_answer_before_and_after(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.close_gate("plan_workspace")
+    await entity.tell()
+    await world.until(lambda: world.running["plan_workspace"] == 1)
+    assert await entity.query("plan") is None
+    assert (await entity.query("status"))["phase"] == "Pending"
+    world.open_gate("plan_workspace")
+    await world.until_phase(LifecyclePhase.READY)
+    assert (await entity.query("plan"))["revision"] == "rev-a"
+    assert [one["outcome"] for one in await entity.query("history")] == ["Succeeded"]
+    view = await entity.query("status")
+    assert view["active_revision"] == "rev-a"
+    assert view["node_names"] == ["node-of-claim-uid-1-0"]
