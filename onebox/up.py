@@ -29,11 +29,13 @@ from onebox import (
     registry,
     system_images,
     temporal,
+    weights,
     worker_process,
 )
 from onebox.agent.store import read_machines
 from onebox.binaries.catalogue import FOR_UP
 from onebox.errors import OneboxError
+from onebox.images import runtime
 from onebox.kube import KubeClient
 from onebox.node import lifecycle
 from onebox.node.spec import system_node
@@ -146,7 +148,8 @@ class Platform:
         if self._options.images:
             of_images = ("registry", "packages")
             steps.append(Step("runtime image", self._push_runtime_image, of_images))
-            steps.append(Step("weights", self._push_weights, of_images))
+            # The image's own libraries convert the weights.
+            steps.append(Step("weights", self._push_weights, ("runtime image",)))
         if self._options.worker:
             of_worker = ("temporal", "crds", "agent", "system node")
             steps.append(Step("worker", self._start_worker, of_worker))
@@ -225,13 +228,9 @@ class Platform:
         )
 
     def _push_runtime_image(self) -> None:
-        from onebox.images import runtime
-
         runtime.ensure(_registry_client(), self._progress.about("runtime image"))
 
     def _push_weights(self) -> None:
-        from onebox import weights
-
         weights.ensure(_registry_client(), self._progress.about("weights"))
 
     def _start_worker(self) -> None:

@@ -22,8 +22,9 @@ from api.errors import PlatformError
 
 _logger = logging.getLogger(__name__)
 
-WATCH_SECONDS: Final = 240
-"""4 min per watch, then it is asked for again: under the 5 min after which proxies cut it."""
+WATCH_SECONDS: Final = 120
+"""2 min per watch, then it is asked for again from where it ended. A quiet kind may say nothing for
+all of that time, so this also bounds how long a dead connection goes unnoticed."""
 
 FIRST_BACKOFF_SECONDS: Final = 0.2
 MAX_BACKOFF_SECONDS: Final = 5.0

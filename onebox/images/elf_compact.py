@@ -11,7 +11,8 @@ split in three, of which the middle one is zeros that take no room in the file.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence, Set as AbstractSet
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
