@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from api.preset import Catalogue
-
 from activities.clients.informer import Informer
 from activities.clients.kubernetes import (
     NODE_CLAIMS,
@@ -24,6 +22,7 @@ from activities.clients.onebox_agent import OneboxAgentClient
 from activities.provisioners import ByoProvisioner, OneboxProvisioner, Provisioner
 from api import names
 from api.errors import ClusterUnavailable
+from api.preset import Catalogue
 from planner.world import PlatformSettings
 
 SYNC_TIMEOUT_SECONDS: Final = 30.0

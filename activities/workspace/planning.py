@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.workspace import Workspace
-from planner.plan import plan
-from planner.render import render_controller_revision
-from planner.revision import revision_hash
-
 from activities.clients.kubernetes import (
     CONTROLLER_REVISIONS,
     HTTP_CONFLICT,
@@ -21,6 +16,10 @@ from activities.workspace.reading import list_revisions, observe_world, preset_o
 from api import contracts, names
 from api import payloads as p
 from api.errors import Conflict, InvalidWorkspace
+from api.workspace import Workspace
+from planner.plan import plan
+from planner.render import render_controller_revision
+from planner.revision import revision_hash
 
 
 class Planning:

@@ -6,8 +6,6 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from planner.status import render_status
-
 from activities.clients.kubernetes import EVENTS, HTTP_CONFLICT, WORKSPACES, ApiError
 from activities.context import ActivityContext
 from activities.errors import implements
@@ -15,6 +13,7 @@ from activities.workspace.reading import find_workspace_object
 from api import contracts, names
 from api import payloads as p
 from api.errors import trim
+from planner.status import render_status
 
 _HTTP_NOT_FOUND: Final = 404
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.render import render_service
-
 from activities.clients.kubernetes import HTTP_CONFLICT, SERVICES, ApiError
 from activities.context import ActivityContext
 from activities.errors import implements
@@ -13,6 +11,7 @@ from activities.workspace.reading import read_revision
 from api import contracts, names
 from api import payloads as p
 from api.errors import Conflict, InvalidWorkspace
+from planner.render import render_service
 
 
 class Traffic:
