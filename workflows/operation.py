@@ -46,6 +46,9 @@ class Operation:
         except ActivityFailed as failed:
             return await self._stop(self._judge(failed), plan)
         self._ledger.change(has_resources=True)
+        if self._ledger.state.phase is p.LifecyclePhase.PAUSED:
+            # Resumed: the word is stale even where no step is left to replace it.
+            self._ledger.change(phase=p.LifecyclePhase.PENDING)
         if plan.steps:
             outcome = await self._run_steps(plan)
             if outcome is not None:

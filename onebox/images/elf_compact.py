@@ -54,7 +54,8 @@ def compact(source: Path, target: Path, drop_sections: AbstractSet[str]) -> int:
         Bytes saved.
 
     Raises:
-        ValueError: The program header table has no room to grow; the file can't be cut this way.
+        ValueError: The program header table has no room to grow, or lies elsewhere than usual; the
+            file can't be cut this way.
     """
     with source.open("rb") as file:
         segments, sections = _read(file)
@@ -89,6 +90,8 @@ def _read(file: BinaryIO) -> tuple[list[Segment], dict[str, tuple[int, int]]]:
     """Return the program headers and {section: (offset, bytes)}."""
     header = file.read(HEADER_BYTES)
     program_offset, section_offset = struct.unpack_from("<QQ", header, 32)
+    if program_offset != HEADER_BYTES:
+        raise ValueError("the program headers don't follow the file header")
     _, program_count, section_size, section_count, names_index = struct.unpack_from(
         "<HHHHH", header, 54
     )

@@ -22,6 +22,9 @@ KEY_CHARACTERS: Final = 16
 TAR_TIMEOUT_SECONDS: Final = 900
 """A guess: 1.5 GB on a slow disk shared with Go builds."""
 
+ABANDONED_SECONDS: Final = 3600
+"""A build takes minutes; a temporary folder of this age belongs to none that still runs."""
+
 Progress = Callable[[str], None]
 
 
@@ -92,9 +95,28 @@ def timed(progress: Progress, what: str, work: Callable[[], Path]) -> Path:
     """Do a piece of work and say how long it took and how large its result is."""
     start = time.monotonic()
     result = work()
-    megabytes = result.stat().st_size / 1e6
+    files = [result] if result.is_file() else [path for path in result.rglob("*") if path.is_file()]
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
     progress(f"{what}: {megabytes:.0f} MB in {time.monotonic() - start:.0f} s")
     return result
+
+
+def forget_stale(cache: Path, kept: Iterable[Path], now: float) -> None:
+    """Remove layers of earlier inputs, and what a killed build left behind.
+
+    Args:
+        cache: The folder of layers.
+        kept: The layers of today; another file with the same name before its key is stale.
+        now: Seconds of the clock that files are stamped with.
+    """
+    names = {layer.name for layer in kept}
+    prefixes = tuple(name[: -KEY_CHARACTERS - len(".tar")] for name in names)
+    for path in cache.glob("*.tar"):
+        if path.name.startswith(prefixes) and path.name not in names:
+            path.unlink()
+    for folder in cache.glob("tmp-*"):
+        if now - folder.stat().st_mtime > ABANDONED_SECONDS:
+            rmtree(folder, ignore_errors=True)
 
 
 def run(command: Sequence[str], *, timeout_seconds: float, what: str = "") -> str:

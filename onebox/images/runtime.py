@@ -13,17 +13,21 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from os import chown
 from pathlib import Path
+from platform import machine
 from shutil import copyfile, rmtree
 from typing import Any, Final
 
 from api.images import VLLM_CPU_IMAGE
 from onebox import places
+from onebox.errors import OneboxError
 from onebox.images import debian, torch_cpu, wheels
 from onebox.images.elf_compact import compact
 from onebox.images.layers import (
     Progress,
+    forget_stale,
     key_of,
     pack,
     sources_of,
@@ -101,12 +105,17 @@ def ensure(registry: RegistryClient, progress: Progress) -> str:
 
 def ensure_layers(progress: Progress) -> list[Path]:
     """Return the tars of the image, lowest first, made where the cache lacks them."""
+    if machine() != "x86_64":
+        raise OneboxError(
+            f"the runtime image is for x86-64, and this machine is {machine()}",
+            "run onebox on an x86-64 machine",
+        )
     cache = image_cache()
     site_packages = cache / f"site-packages-{_site_packages_key()}.tar"
     if site_packages.exists():
         lowest = debian.ensure_layer(cache, progress)
     else:
-        wheel_folder = cache / "wheels"
+        wheel_folder = cache / f"wheels-{key_of([REQUIREMENTS])}"
         with ThreadPoolExecutor(max_workers=2) as pool:
             debian_layer = pool.submit(debian.ensure_layer, cache, progress)
             downloaded = pool.submit(_download, wheel_folder, progress)
@@ -118,7 +127,9 @@ def ensure_layers(progress: Progress) -> list[Path]:
             lambda: _make_site_packages(lowest, wheel_folder, site_packages),
         )
         rmtree(wheel_folder)
-    return [lowest, site_packages, _ensure_programs(cache)]
+    layers = [lowest, site_packages, _ensure_programs(cache)]
+    forget_stale(cache, layers, now=datetime.now(UTC).timestamp())
+    return layers
 
 
 def image_cache() -> Path:

@@ -128,8 +128,9 @@ def to_arguments(settings: Mapping[Any, Any], parser: argparse.ArgumentParser) -
     """
     arguments: list[str] = []
     for key, value in settings.items():
-        flag = f"--{str(key).replace('_', '-').removeprefix('--')}"
-        name, dot, _ = flag.partition(".")
+        name, dot, rest = str(key).removeprefix("--").partition(".")
+        name = f"--{name.replace('_', '-')}"
+        flag = f"{name}{dot}{rest}"  # names below the first dot are spelt as they are
         action = parser._option_string_actions.get(name)  # noqa: SLF001 - argparse has no other way to ask
         if action is None:
             raise BadInputError(f"`vllm.{key}` is no setting of vLLM{_suggestion(flag, parser)}")
