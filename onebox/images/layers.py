@@ -43,7 +43,14 @@ def sources_of(*modules: str) -> list[Path]:
     return [Path(__file__).with_name(f"{module}.py") for module in modules]
 
 
-def pack(tree: Path, members: Sequence[str], target: Path, *, keep_owners: bool = False) -> None:
+def pack(
+    tree: Path,
+    members: Sequence[str],
+    target: Path,
+    *,
+    without: Sequence[str] = (),
+    keep_owners: bool = False,
+) -> None:
     """Write members of a folder as a tar, complete or not at all."""
     partial = target.with_suffix(".partial")
     owners = [] if keep_owners else ["--owner=0", "--group=0"]
@@ -52,6 +59,7 @@ def pack(tree: Path, members: Sequence[str], target: Path, *, keep_owners: bool 
             *("tar", "--directory", str(tree), "--sort=name", "--mtime=@1", "--format=posix"),
             *("--pax-option=delete=atime,delete=ctime", "--numeric-owner", "--one-file-system"),
             *owners,
+            *(f"--exclude={name}" for name in without),
             *("--create", "--file", str(partial), *members),
         ],
         timeout_seconds=TAR_TIMEOUT_SECONDS,

@@ -1,11 +1,13 @@
-"""The runtime image: Debian, vLLM for CPUs and our two programs, in three layers.
+"""The runtime image: Debian, vLLM for CPUs and our two programs, in four layers.
 
     debian          made by debootstrap                      changes with the suite
-    site-packages   wheels, slimmed, compiled                changes with the pins
+    torch           PyTorch, slimmed, compiled               changes with the pins
+    site-packages   all other wheels, compiled               changes with the pins
     programs        presets/runtimes, a few kilobytes        changes with our code
 
-The upper layer alone is rebuilt and pushed when a program is edited. What the image was made from
-is its label `sh.kaito.inputs`; a pushed image with another label is stale.
+The upper layer alone is rebuilt and pushed when a program is edited. The two large layers are of
+one size, so that a node unpacks the first while it still loads the second. What the image was made
+from is its label `sh.kaito.inputs`; a pushed image with another label is stale.
 """
 
 from __future__ import annotations
@@ -111,8 +113,10 @@ def ensure_layers(progress: Progress) -> list[Path]:
             "run onebox on an x86-64 machine",
         )
     cache = image_cache()
-    site_packages = cache / f"site-packages-{_site_packages_key()}.tar"
-    if site_packages.exists():
+    torch, site_packages = (
+        cache / f"{name}-{_site_packages_key()}.tar" for name in ("torch", "site-packages")
+    )
+    if torch.exists() and site_packages.exists():
         lowest = debian.ensure_layer(cache, progress)
     else:
         wheel_folder = cache / f"wheels-{key_of([REQUIREMENTS])}"
@@ -124,10 +128,10 @@ def ensure_layers(progress: Progress) -> list[Path]:
         timed(
             progress,
             "site-packages: unpacked, slimmed, compiled",
-            lambda: _make_site_packages(lowest, wheel_folder, site_packages),
+            lambda: _make_site_packages(lowest, wheel_folder, torch, site_packages),
         )
         rmtree(wheel_folder)
-    layers = [lowest, site_packages, _ensure_programs(cache)]
+    layers = [lowest, torch, site_packages, _ensure_programs(cache)]
     forget_stale(cache, layers, now=datetime.now(UTC).timestamp())
     return layers
 
@@ -175,8 +179,8 @@ def _download(folder: Path, progress: Progress) -> None:
     progress(f"wheels of vLLM: {megabytes:.0f} MB in {time.monotonic() - start:.0f} s")
 
 
-def _make_site_packages(lowest: Path, wheel_folder: Path, target: Path) -> Path:
-    with unpacked([lowest], target.parent) as root:
+def _make_site_packages(lowest: Path, wheel_folder: Path, torch: Path, others: Path) -> Path:
+    with unpacked([lowest], others.parent) as root:
         site_packages = root / SITE_PACKAGES
         wheels.unpack(sorted(wheel_folder.glob("*.whl")), site_packages, UNWANTED)
         torch_cpu.slim(site_packages / "torch")
@@ -185,8 +189,9 @@ def _make_site_packages(lowest: Path, wheel_folder: Path, target: Path) -> Path:
             compact(library, compacted, frozenset())
             compacted.rename(library)
         debian.compile_python(root, [f"/{SITE_PACKAGES}"], exclude=NOT_COMPILED)
-        pack(root, [SITE_PACKAGES], target)
-    return target
+        pack(root, [f"{SITE_PACKAGES}/torch"], torch)
+        pack(root, [SITE_PACKAGES], others, without=[f"{SITE_PACKAGES}/torch"])
+    return others
 
 
 def _ensure_programs(cache: Path) -> Path:
