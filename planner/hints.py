@@ -70,8 +70,9 @@ def merge(older: Hint, newer: Hint) -> Hint:
 
 def _merged(older: DesiredChanged, newer: DesiredChanged) -> DesiredChanged:
     if older.uid and newer.uid and older.uid != newer.uid:
-        # The object was made anew: what was said of the old one is no news any more.
-        return newer
+        # The object was made anew: what was said of the old one is no news any more. News of
+        # something owned (generation 0) may come late, from what the old object owned.
+        return older if older.generation and not newer.generation else newer
     payload = older if older.generation > newer.generation else newer
     return payload.model_copy(update={"deleting": older.deleting or newer.deleting})
 

@@ -41,10 +41,6 @@ class Parcel:
             waking, other = (self, older) if self.wakes else (older, self)
             can_start = waking.hint.can_start or other.hint.can_start
             return replace(waking, hint=replace(waking.hint, can_start=can_start))
-        if older.hint.payload.generation and not self.hint.payload.generation:
-            # News of something owned add nothing to news of the owner, and may be about what an
-            # older object of the same name owned: they must not cover the new object's hint.
-            return older
         return replace(self, hint=merge(older.hint, self.hint))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -239,6 +240,12 @@ def test_of_an_object_that_was_made_anew_only_the_new_one_counts() -> None:
     (new,) = workspace_hints("ADDED", objects.workspace(uid="uid-2"))
     both = merge(old, new)
     assert (both.payload, both.can_start) == (new.payload, True)
+
+
+def test_late_news_of_what_an_earlier_object_owned_do_not_cover_the_new_object() -> None:
+    (new,) = workspace_hints("ADDED", objects.workspace(uid="uid-2"))
+    late = replace(new, payload=DesiredChanged(uid="uid-1", cause="StatefulSet deleted"))
+    assert merge(new, late).payload == new.payload
 
 
 _ODD = st.recursive(
