@@ -9,8 +9,6 @@ from api import names
 from planner.fields import int_at, is_deleting, labels_of, objects_at, text_at, texts_at, value_at
 from planner.world import WorkloadFacts
 
-LABEL_HOSTNAME: Final = "kubernetes.io/hostname"
-
 _REQUIRED_NODE_TERMS: Final = (
     *("spec", "template", "spec", "affinity", "nodeAffinity"),
     *("requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"),
@@ -39,7 +37,7 @@ def _node_names(obj: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(
         name
         for term in objects_at(obj, *_REQUIRED_NODE_TERMS)
-        for expression in objects_at(term, "matchExpressions")
-        if text_at(expression, "key") == LABEL_HOSTNAME and text_at(expression, "operator") == "In"
-        for name in texts_at(expression, "values")
+        for field in objects_at(term, "matchFields")
+        if text_at(field, "key") == "metadata.name" and text_at(field, "operator") == "In"
+        for name in texts_at(field, "values")
     )

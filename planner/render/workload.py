@@ -102,12 +102,15 @@ def render_workload(  # noqa: PLR0917 - the signature that activities call
 def _affinity(
     workspace: Workspace, node_names: Sequence[str], selector: dict[str, str]
 ) -> dict[str, Any]:
-    hostnames = {"key": _HOSTNAME, "operator": "In", "values": sorted(node_names)}
+    # By the node's name and not by its hostname label: clouds exist where the two differ. A term
+    # may name one node only, and any of the terms will do.
+    terms = [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]}
+        for name in sorted(node_names)
+    ]
     affinity: dict[str, Any] = {
         "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchExpressions": [hostnames]}]
-            }
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}
         }
     }
     if workspace.resource.count > 1:

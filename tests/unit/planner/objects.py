@@ -126,8 +126,11 @@ def stateful_set(
     )
     if deleting:
         meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    hostnames = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(node_names)}
-    required = {"nodeSelectorTerms": [{"matchExpressions": [hostnames]}]}
+    terms = [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [one]}]}
+        for one in node_names
+    ]
+    required = {"nodeSelectorTerms": terms}
     return {
         "metadata": meta,
         "spec": {
