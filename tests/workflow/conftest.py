@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,23 +23,41 @@ from tests.workflow.entity import Entity, faults
 from tests.workflow.fake_world import FakeWorld
 from workflows.registry import WORKFLOWS, workflow_runner
 
-REPOSITORY = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).parents[2] / ".venv" / "bin"
 
 
 @pytest_asyncio.fixture
-async def environment() -> AsyncIterator[WorkflowEnvironment]:
-    """Temporal's test server, which jumps over waiting times.
+async def environment(request: pytest.FixtureRequest) -> AsyncIterator[WorkflowEnvironment]:
+    """A Temporal server: the one that jumps over waiting times where a test asks for this fixture.
 
-    One per test (0.2 s): a workflow that is ended in the middle of a task leaves the server's clock
-    locked, and the next test would wait for ever.
+    The others get the real server. The jumping one is a model of it that refuses to cancel an
+    activity which ended a moment ago, and then a workflow stands still for ten seconds.
+
+    One per test (0.2 to 0.5 s): a workflow that is ended in the middle of a task leaves the jumping
+    server's clock locked, and the next test would wait for ever.
     """
-    server = REPOSITORY / ".venv/bin/temporal-test-server"
-    environment = await WorkflowEnvironment.start_time_skipping(
-        data_converter=pydantic_data_converter, test_server_existing_path=str(server)
-    )
-    async with environment:
+    asks_for_time = "environment" in inspect.signature(request.function).parameters
+    start = start_skipping_server if asks_for_time else start_real_server
+    async with await start() as environment:
         await register_search_attributes(environment)
         yield environment
+
+
+async def start_skipping_server() -> WorkflowEnvironment:
+    """Start Temporal's test server."""
+    return await WorkflowEnvironment.start_time_skipping(
+        data_converter=pydantic_data_converter,
+        test_server_existing_path=str(PROGRAMS / "temporal-test-server"),
+    )
+
+
+async def start_real_server() -> WorkflowEnvironment:
+    """Start Temporal's development server, in memory."""
+    return await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(PROGRAMS / "temporal"),
+        dev_server_log_level="error",
+    )
 
 
 async def register_search_attributes(environment: WorkflowEnvironment) -> None:
@@ -95,7 +114,9 @@ class WorkspaceEntity(Entity):
             }
         await self.hint(
             WorkspaceWorkflowInput(
-                workspace=WorkspaceRef(namespace=self.world.ref.namespace, name=self.world.ref.name),
+                workspace=WorkspaceRef(
+                    namespace=self.world.ref.namespace, name=self.world.ref.name
+                ),
                 continue_as_new_after_passes=self.passes_per_run,
             ),
             **(seen | fields),

@@ -10,10 +10,11 @@ from temporalio.service import RPCError
 
 from api import payloads as p
 
-# The server refused to close a run because a signal had just arrived, and gives the task again:
-# its way of losing no signal, and no fault of the workflow's code.
+# No fault of the workflow's code: the server refused to close a run because a signal had just
+# arrived, and gives the task again; or the test ended the run in the middle of a task.
 HARMLESS_CAUSES = {
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
 }
 
 

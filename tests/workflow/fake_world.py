@@ -1,8 +1,8 @@
 """A small world with the behaviour of ours: activities under the contracts' names act on it.
 
-It plans from what it sees, like the real planner; effects stay when an activity "dies" after them.
-Faults are ordered by the activity's name: fail with one of our errors, hang (a worker that died), or
-stop at a gate until the test opens it.
+It plans from what it sees, like the real planner; effects stay when an activity "dies" after
+them. Faults are ordered by the activity's name: fail with one of our errors, hang (a worker that
+died), or stop at a gate until the test opens it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RETRY_DELAY = timedelta(milliseconds=10)
 
 
 class Lost:
-    """The effect happened and its report was lost: what a crash looks like to world and workflow."""
+    """The effect happened and its report was lost: what a crash looks like from outside."""
 
 
 class Hang:

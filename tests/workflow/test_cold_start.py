@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from api.payloads import LifecyclePhase, Step, StepState
 from tests.workflow.conftest import WorkspaceEntity
 from tests.workflow.entity import activities
@@ -46,7 +44,6 @@ async def test_it_stays_within_the_budget_of_a_cold_start(
     await world.until_phase(LifecyclePhase.READY)
     await world.until(lambda: world.count("plan_workspace") == 2)
     (history,) = await entity.histories()
-    print("activities", len(activities(history)), "events", len(history.events), world.writes_count)
     assert len(activities(history)) <= MAX_ACTIVITIES
     assert len(history.events) <= MAX_EVENTS
     assert world.writes_count <= MAX_WRITES

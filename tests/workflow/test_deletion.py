@@ -10,7 +10,7 @@ from temporalio.testing import WorkflowEnvironment
 from api.errors import AccessDenied, ClusterUnavailable, DeadlineExceeded
 from api.payloads import LifecyclePhase
 from tests.workflow.conftest import WorkspaceEntity
-from tests.workflow.fake_world import FakeWorld, FakeWorkspace
+from tests.workflow.fake_world import FakeWorkspace, FakeWorld
 
 STEPS = (
     "report_status",

@@ -10,7 +10,7 @@ from temporalio.testing import WorkflowEnvironment
 from api.errors import MissingReference, RuntimeFailed
 from api.payloads import EventKind, LifecyclePhase, OperatorOrder, RollbackOrder
 from tests.workflow.conftest import WorkspaceEntity
-from tests.workflow.fake_world import FakeWorld, FakeWorkspace
+from tests.workflow.fake_world import FakeWorkspace, FakeWorld
 
 
 async def paused_after_nodes(entity: WorkspaceEntity, world: FakeWorld) -> None:
@@ -61,7 +61,7 @@ async def test_edits_during_a_pause_are_carried_out_after_it(
 
 
 async def test_an_edit_during_a_paused_step_waits_too(
-    environment: WorkflowEnvironment, entity: WorkspaceEntity, world: FakeWorld
+    entity: WorkspaceEntity, world: FakeWorld
 ) -> None:
     world.close_gate("await_nodes")
     await entity.tell()
