@@ -105,11 +105,12 @@ async def test_the_delay_between_attempts_grows(
     world.fail("await_workload", RuntimeFailed("crash loop"), times=3)
     await entity.tell()
     await world.until_phase(LifecyclePhase.WAITING)
-    await environment.sleep(timedelta(seconds=40))  # 30 s and 20 % of jitter
-    await world.until(lambda: world.count("await_workload") == 2)
-    await environment.sleep(timedelta(seconds=40))  # 60 s, less 20 % of jitter, is longer
-    assert world.count("await_workload") == 2
+    # 30 s, then 60 s, each with up to 20 % of jitter: after 24 to 36 s, then after 72 to 108 s.
     await environment.sleep(timedelta(seconds=40))
+    await world.until(lambda: world.count("await_workload") == 2)
+    await environment.sleep(timedelta(seconds=30))
+    assert world.count("await_workload") == 2
+    await environment.sleep(timedelta(seconds=45))
     await world.until(lambda: world.count("await_workload") == 3)
 
 

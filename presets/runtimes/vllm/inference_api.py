@@ -230,6 +230,15 @@ def command_line(
     return [*missing, *arguments, *adapter_arguments(options.adapters, given), *from_file]
 
 
+def model_of(arguments: Sequence[str], settings: Mapping[Any, Any]) -> str:
+    """Return the model that will be served, without vLLM's parser, which takes seconds to load."""
+    if "model" in settings:
+        return str(settings["model"])
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    return str(parser.parse_known_args(arguments)[0].model)
+
+
 def check_model(model: str) -> None:
     """Refuse a model folder that is not there or not complete, before anything slow starts."""
     path = Path(model)
@@ -266,7 +275,6 @@ def serve(options: Options, arguments: Sequence[str]) -> None:
     flags = command_line(options, arguments, parser)
     log.info("vllm %s", " ".join(flags))
     parsed = parser.parse_args(flags)
-    check_model(parsed.model)
     try:
         validate_parsed_serve_args(parsed)
     except (TypeError, ValueError) as error:
@@ -289,6 +297,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, terminate)
     try:
         options, rest = parse_options(arguments)
+        check_model(model_of(rest, read_config(options.config)))
         serve(options, rest)
     except BadInputError as error:
         print(f"inference_api: {error}", file=sys.stderr)

@@ -387,7 +387,7 @@ class Pull:
 
     def run(self) -> None:
         """Bring every layer of the artifact into the destination."""
-        start = self.clock()
+        start = self.last_line = self.clock()
         self.stop_at = start + self.deadline_seconds
         state = self.destination / STATE_FOLDER
         try:
@@ -525,8 +525,9 @@ class Pull:
         self.done_bytes += have
 
     def progress(self, layer: Layer, have: int) -> None:
-        """Say how far the pull is, not more often than every few seconds."""
-        if self.clock() - self.last_line >= PROGRESS_SECONDS or have == layer.size_bytes:
+        """Say how far the pull is, every few seconds and at the end of each large file."""
+        is_done = have == layer.size_bytes >= PIECE_BYTES
+        if self.clock() - self.last_line >= PROGRESS_SECONDS or is_done:
             self.last_line = self.clock()
             done = self.done_bytes + have
             share = 100 * done // max(self.total_bytes, 1)

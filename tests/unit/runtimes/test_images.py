@@ -48,11 +48,12 @@ class Registry(RegistryClient):
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache in which the two costly layers are there already, empty."""
+    """A cache in which the costly layers are there already, empty."""
     monkeypatch.setenv("KAITO_CACHE", str(tmp_path))
     images = runtime.image_cache()
     debian_key = key_of([debian.SUITE, *debian.PACKAGES, *runtime.sources_of("debian")])
-    for name in (f"debian-{debian_key}", f"site-packages-{runtime._site_packages_key()}"):
+    key = runtime._site_packages_key()
+    for name in (f"debian-{debian_key}", f"torch-{key}", f"site-packages-{key}"):
         with tarfile.open(images / f"{name}.tar", "w"):
             pass
     return images
@@ -66,11 +67,11 @@ def as_root() -> None:
 
 @pytest.mark.usefixtures("as_root")
 @pytest.mark.usefixtures("cache")
-def test_an_image_is_pushed_once_in_three_layers() -> None:
+def test_an_image_is_pushed_once_in_four_layers() -> None:
     registry = Registry()
     for _ in range(2):
         assert runtime.ensure(registry, silent) == "kaito/vllm-cpu:0.32.0-1"
-    assert registry.pushed == [["debian", "site", "programs"]]
+    assert registry.pushed == [["debian", "torch", "site", "programs"]]
 
 
 @pytest.mark.usefixtures("as_root")

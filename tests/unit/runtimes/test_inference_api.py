@@ -275,6 +275,20 @@ def test_a_whole_folder_and_a_name_on_a_hub_pass(tmp_path: Path) -> None:
     inference_api.check_model("HuggingFaceTB/SmolLM2-135M-Instruct")
 
 
+@pytest.mark.parametrize(
+    ("flags", "settings", "model"),
+    [
+        ([], {}, "/workspace/weights"),
+        (["--dtype", "x", "--model=/m"], {}, "/m"),
+        (["--model", "/m"], {"model": "/n"}, "/n"),
+    ],
+)
+def test_the_model_is_known_before_vllm_is_loaded(
+    flags: list[str], settings: dict[str, str], model: str
+) -> None:
+    assert inference_api.model_of(flags, settings) == model
+
+
 def test_bad_input_ends_with_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert inference_api.main(["--kaito-oops"]) == 2
     errors = capsys.readouterr().err.splitlines()
