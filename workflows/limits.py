@@ -211,6 +211,14 @@ LIMITS: Final[dict[str, ActivityLimits]] = {
         retry=_QUICK_RETRY,
         cancellation=_FINISH_FIRST,
     ),
+    "release_surplus_claims": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
     # Deletes, then waits for pods; the deadline is in its input.
     "retire_workloads": ActivityLimits(
         task_queue=names.WAIT_TASK_QUEUE,

@@ -55,6 +55,7 @@ class Operation:
                 return await self._stop(outcome, plan)
         if self._ledger.state.phase is not p.LifecyclePhase.PAUSED:
             await self._learn_nodes(plan)
+            await self._release_surplus(plan)
             self._ledger.succeed(plan.revision, workflow.now())
         await self._reporter.report()
         return Stopped()
@@ -138,6 +139,22 @@ class Operation:
         count = self._ledger.state.failures_count + 1
         self._ledger.change(failures_count=count)
         return outcomes.of_failure(failed, count, workflow.random())
+
+    async def _release_surplus(self, plan: p.WorkspacePlan) -> None:
+        """Give up claims that nothing runs on any more; what serves already does so without them.
+
+        A failure is no failure of the operation: the next pass finds the claims again.
+        """
+        if not plan.surplus_claims:
+            return
+        try:
+            await execute(
+                contracts.release_surplus_claims,
+                p.ReleaseClaimsInput(workspace=self._workspace, claim_names=plan.surplus_claims),
+                summary=f"{len(plan.surplus_claims)} claims are not used any more",
+            )
+        except ActivityFailed as failed:
+            workflow.logger.warning("surplus claims stay for now: %s", failed)
 
     async def _learn_nodes(self, plan: p.WorkspacePlan) -> None:
         """Find the nodes' names when they were forgotten, or others are planned now."""

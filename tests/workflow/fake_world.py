@@ -262,6 +262,10 @@ class FakeWorld:
                     )
                     for index in range(self.claims_wanted)
                 ],
+                "surplus_claims": sorted(
+                    mine.claims
+                    - {f"claim-{seen.uid}-{index}" for index in range(self.claims_wanted)}
+                ),
                 "served_model_name": "smollm2",
                 "replicas": self.claims_wanted,
             }
@@ -290,6 +294,15 @@ class FakeWorld:
             mine.claims |= created
             self.writes_count += len(created)
             return p.EnsureNodeClaimsResult(created=sorted(created))
+
+    @activity.defn(name="release_surplus_claims")
+    async def release_surplus_claims(self, payload: p.ReleaseClaimsInput) -> p.ReleaseClaimsResult:
+        async with self._act():
+            mine = self._owner(payload.workspace)
+            assert mine.service, "nothing is taken away before traffic is where it should be"
+            released = mine.claims & set(payload.claim_names)
+            mine.claims -= released
+            return p.ReleaseClaimsResult(released=sorted(released))
 
     @activity.defn(name="await_nodes")
     async def await_nodes(self, payload: p.AwaitNodesInput) -> p.AwaitNodesResult:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from api.errors import RuntimeFailed
+from api.errors import AccessDenied, RuntimeFailed
 from api.payloads import DesiredChanged, LifecyclePhase
 from tests.workflow.conftest import WorkspaceEntity
 from tests.workflow.fake_world import FakeWorld
@@ -206,3 +206,37 @@ async def test_a_hint_without_any_field_is_a_look(
     await world.until(lambda: world.count("plan_workspace") == plans_count + 1)
     await entity.signal("desired_changed", DesiredChanged())
     await world.until(lambda: world.count("plan_workspace") == plans_count + 2)
+
+
+async def test_claims_that_a_smaller_spec_does_not_use_are_given_up_after_the_traffic_moved(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.claims_wanted = 2
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    assert len(world.mine.claims) == 2
+    world.claims_wanted = 1
+    world.edit("smaller")
+    await entity.tell()
+    await world.until(lambda: world.count("release_surplus_claims") == 1)
+    await world.until_phase(LifecyclePhase.READY)
+    assert world.mine.claims == {"claim-uid-1-0"}
+    calls = world.calls
+    assert calls.index("release_surplus_claims") > len(calls) - 1 - calls[::-1].index(
+        "ensure_traffic"
+    )
+
+
+async def test_surplus_claims_that_can_not_be_given_up_now_are_no_failure(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.claims_wanted = 2
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    world.claims_wanted = 1
+    world.fail("release_surplus_claims", AccessDenied("may not delete nodeclaims"))
+    await entity.tell_owned()
+    await world.until(lambda: world.count("release_surplus_claims") == 1)
+    await entity.tell_owned()
+    await world.until(lambda: world.mine.claims == {"claim-uid-1-0"})
+    assert world.reports[-1].problem is None
