@@ -45,6 +45,10 @@ STALE_PLAN_ATTEMPTS: Final = 5
 """Plans to ask for, in all, when the plan is older than the hint that woke us: the worker that
 plans may read a cache that lags behind the worker that watches."""
 
+CLAIM_RETRY_PAUSE: Final = timedelta(seconds=2)
+"""2 s between an order to the claims' workflows and the wait for their nodes: they take back the
+failure that their claims still show, which costs them two activities of 0.05 s (a guess)."""
+
 STALE_PLAN_PAUSE: Final = timedelta(seconds=1)
 """Between two of those; Temporal's timers have a grain of about one second (measured)."""
 

@@ -149,6 +149,9 @@ class NodeClaimWorkflow:
         if self._state.node_name:
             # It was ready once: people and the Workspace should see at once that it is not now.
             self._change(node_name="")
+        if self._state.reported_digest and self._state.problem is None:
+            # Nor must an old failure stand there once an operator ordered a new attempt: the
+            # Workspace would take it for the outcome of this one.
             await self._report(is_ready=False)
         self._show("launching")
         started_at = workflow.now()

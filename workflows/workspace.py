@@ -19,7 +19,7 @@ from api import contracts, names
 from api import payloads as p
 from api.errors import FeatureNotAvailable, Remedy
 from api.workflow_inputs import WorkspaceState, WorkspaceWorkflowInput
-from workflows import delays, lifecycle, limits, outcomes
+from workflows import claims, delays, lifecycle, limits, outcomes
 from workflows.calls import execute
 from workflows.failures import ActivityFailed, remedy_for
 from workflows.hints import HintBox, Target, is_older
@@ -48,6 +48,8 @@ class WorkspaceWorkflow:
         self._hints = HintBox()
         self._is_ordered = False
         """An operator's order asks for a pass."""
+        self._retries_claims = False
+        """The order is for the claims' own workflows as well."""
         self._target: Target | None = None
         self._passes_count = 0
 
@@ -67,6 +69,7 @@ class WorkspaceWorkflow:
             return
         self._ledger.retry()
         self._is_ordered = True
+        self._retries_claims = True
 
     @workflow.signal(description="Start no further step until `resume`; argument: {reason}")
     def pause(self, order: Order = None) -> None:
@@ -241,6 +244,9 @@ class WorkspaceWorkflow:
         elif plan.steps and self._is_retry_pending(plan):
             await self._reporter.report()  # The time of the next attempt stays as it is.
         else:
+            if self._retries_claims and p.Step.NODES in plan.steps:
+                await claims.retry(plan.claims)
+            self._retries_claims = False
             operation = Operation(self._object(), ledger, self._reporter)
             stopped = await operation.run(plan)
             if stopped.plan_again:

@@ -20,6 +20,7 @@ from api import names
 from api.payloads import WorkspaceRef
 from api.workflow_inputs import WorkspaceWorkflowInput
 from tests.workflow.entity import Entity, faults
+from tests.workflow.fake_claim import FakeClaim
 from tests.workflow.fake_world import FakeWorld
 from workflows.registry import WORKFLOWS, workflow_runner
 
@@ -76,7 +77,9 @@ async def register_search_attributes(environment: WorkflowEnvironment) -> None:
 
 
 @asynccontextmanager
-async def workers(environment: WorkflowEnvironment, world: FakeWorld) -> AsyncIterator[None]:
+async def workers(
+    environment: WorkflowEnvironment, world: FakeWorld | FakeClaim
+) -> AsyncIterator[None]:
     """Serve both queues with the activities of a world."""
     async with AsyncExitStack() as stack:
         for queue, workflows in ((names.TASK_QUEUE, WORKFLOWS), (names.WAIT_TASK_QUEUE, ())):

@@ -5,12 +5,36 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from temporalio import workflow
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
-from api.errors import MissingReference, RuntimeFailed
+from api import names
+from api.errors import InsufficientCapacity, MissingReference, RuntimeFailed
 from api.payloads import EventKind, LifecyclePhase, OperatorOrder, RollbackOrder
 from tests.workflow.conftest import WorkspaceEntity
 from tests.workflow.fake_world import FakeWorkspace, FakeWorld
+from workflows.registry import workflow_runner
+
+
+@workflow.defn
+class ClaimStandIn:
+    """Stands in for the workflow of a claim and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    @workflow.signal
+    def retry(self, order: OperatorOrder) -> None:
+        self._told = order.reason
+
+    @workflow.query
+    def told(self) -> str:
+        return self._told
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: bool(self._told))
 
 
 async def paused_after_nodes(entity: WorkspaceEntity, world: FakeWorld) -> None:
@@ -41,6 +65,41 @@ async def test_a_resume_goes_on_with_the_next_step(
     assert world.count("ensure_node_claims") == 1
     assert report.paused_reason == ""
     assert [record.state for record in report.timeline] == ["done"] * 5
+
+
+async def test_a_resume_with_nothing_left_to_do_says_ready_again(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    await entity.signal("pause")
+    await world.until_phase(LifecyclePhase.PAUSED)
+    await entity.signal("resume")
+    await world.until_phase(LifecyclePhase.READY)
+
+
+async def test_a_retry_reaches_the_workflows_of_the_claims(
+    environment: WorkflowEnvironment, entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    claim_workflow = names.node_claim_workflow_id("claim-uid-1-0")
+    world.fail("await_nodes", InsufficientCapacity("all machines are taken"))
+    async with Worker(
+        environment.client,
+        task_queue="claims",
+        workflows=[ClaimStandIn],
+        workflow_runner=workflow_runner(),
+    ):
+        await environment.client.start_workflow(
+            ClaimStandIn.run, id=claim_workflow, task_queue="claims"
+        )
+        await entity.tell()
+        await world.until_phase(LifecyclePhase.WAITING)
+        claim = environment.client.get_workflow_handle(claim_workflow)
+        assert await claim.query("told") == ""
+        await entity.signal("retry")
+        await environment.sleep(timedelta(seconds=5))
+        await world.until_phase(LifecyclePhase.READY)
+        assert await claim.query("told") == "retry of the Workspace"
 
 
 async def test_edits_during_a_pause_are_carried_out_after_it(
