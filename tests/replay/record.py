@@ -1,0 +1,145 @@
+"""Records histories anew: `python -m tests.replay.record [case ...]`.
+
+Run it when workflow code changed on purpose and every open history may be forgotten, or to add the
+history of a new release beside the old ones (give it a new case name). A change that must be safe
+for open workflows is made with `workflow.patched` and leaves the recorded histories as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from api.errors import RuntimeFailed
+from api.payloads import LifecyclePhase, OperatorOrder
+from tests.workflow.conftest import (
+    WorkspaceEntity,
+    register_search_attributes,
+    start_real_server,
+    workers,
+)
+from tests.workflow.entity import Entity
+from tests.workflow.fake_claim import FakeClaim
+from tests.workflow.fake_world import FakeWorld
+from tests.workflow.test_node_claim import ClaimEntity
+
+HISTORIES: Final = Path(__file__).parent / "histories"
+
+Story = Callable[[WorkspaceEntity, FakeWorld], Awaitable[None]]
+
+
+async def cold_start(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+
+
+async def edit_supersedes(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.close_gate("await_workload")
+    await entity.tell()
+    await world.until(lambda: world.running["await_workload"] == 1)
+    world.edit("b")
+    await entity.tell()
+    world.open_gate("await_workload")
+    await world.until(lambda: world.mine.service == "rev-b")
+    await world.until_phase(LifecyclePhase.READY)
+
+
+async def failure_and_retry(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.fail("await_workload", RuntimeFailed("crash loop"))
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.WAITING)
+    await entity.signal("retry", OperatorOrder(reason="mended"))
+    await world.until_phase(LifecyclePhase.READY)
+    await entity.signal("retry")
+    await world.until(lambda: any(note.reason == "OrderRefused" for note in world.events.values()))
+
+
+async def pause_and_resume(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.close_gate("await_nodes")
+    await entity.tell()
+    await world.until(lambda: world.running["await_nodes"] == 1)
+    await entity.signal("pause", OperatorOrder(reason="audit"))
+    world.open_gate("await_nodes")
+    await world.until_phase(LifecyclePhase.PAUSED)
+    await entity.signal("resume")
+    await world.until_phase(LifecyclePhase.READY)
+
+
+async def deleted_while_creating(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.close_gate("pull_images")
+    await entity.tell()
+    await world.until(lambda: world.running["pull_images"] == 1)
+    world.delete()
+    await entity.tell()
+    world.open_gate("pull_images")
+    await entity.ended()
+
+
+async def continued_as_new(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    entity.passes_per_run = 1
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    await entity.tell_owned()
+    await world.until(lambda: world.count("plan_workspace") == 2)
+
+
+STORIES: Final[dict[str, Story]] = {
+    "workspace-cold-start": cold_start,
+    "workspace-edit-supersedes": edit_supersedes,
+    "workspace-failure-and-retry": failure_and_retry,
+    "workspace-pause-and-resume": pause_and_resume,
+    "workspace-deleted-while-creating": deleted_while_creating,
+    "workspace-continued-as-new": continued_as_new,
+}
+CLAIM_STORY: Final = "claim-from-launch-to-end"
+
+
+async def record_workspace(case: str) -> None:
+    """Play one story of a Workspace and keep the histories of all its runs."""
+    world = FakeWorld(name="llm")
+    async with AsyncExitStack() as stack:
+        environment = await stack.enter_async_context(await start_real_server())
+        await register_search_attributes(environment)
+        entity = WorkspaceEntity(environment, world)
+        await stack.enter_async_context(workers(environment, world))
+        await STORIES[case](entity, world)
+        await keep(case, entity)
+
+
+async def record_claim(case: str) -> None:
+    """Play the life of a claim."""
+    claim = FakeClaim("ws0123456789")
+    async with AsyncExitStack() as stack:
+        environment = await stack.enter_async_context(await start_real_server())
+        await register_search_attributes(environment)
+        entity = ClaimEntity(environment, claim)
+        await stack.enter_async_context(workers(environment, claim))
+        await entity.tell()
+        await claim.until(lambda: bool(claim.reports))
+        claim.is_deleting = True
+        await entity.tell()
+        await entity.ended()
+        await keep(case, entity)
+
+
+async def keep(case: str, entity: Entity) -> None:
+    """Write the histories of an entity, one file a run."""
+    for old in HISTORIES.glob(f"{case}.*.json"):
+        old.unlink()
+    for number, history in enumerate(await entity.histories(), start=1):
+        (HISTORIES / f"{case}.{number}.json").write_text(history.to_json() + "\n")
+    print(f"{case}: recorded")  # noqa: T201 - a command-line program
+
+
+async def main(cases: list[str]) -> None:
+    """Record the named cases, or all."""
+    for case in cases or [*STORIES, CLAIM_STORY]:
+        await (record_claim(case) if case == CLAIM_STORY else record_workspace(case))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
