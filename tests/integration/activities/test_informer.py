@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from activities.clients.informer import Change, Informer
-from activities.clients.kubernetes import CONFIG_MAPS, KubernetesClient
+from activities.clients.kubernetes import CONFIG_MAPS, ApiError, KubernetesClient
 from tests.harness.cluster import Cluster
+from tests.harness.waiting import eventually
 
 LABEL = "test.example/owner"
 
@@ -19,10 +20,11 @@ def config_map(name: str, owner: str = "", **data: str) -> dict[str, object]:
     return {"metadata": {"name": name, "labels": {LABEL: owner} if owner else {}}, "data": data}
 
 
-async def until(claim: Callable[[], bool], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not claim():
-            await asyncio.sleep(0.02)
+async def until(claim: Callable[[], bool], what: str) -> None:
+    async def ask() -> bool:
+        return claim()
+
+    await eventually(ask, what=what)
 
 
 @pytest_asyncio.fixture
@@ -48,7 +50,7 @@ async def test_it_follows_an_object_from_its_creation_to_its_end(
     await client.create(CONFIG_MAPS, config_map("a", color="red"), namespace)
     await client.merge_patch(CONFIG_MAPS, "a", {"data": {"color": "blue"}}, namespace)
     await client.delete(CONFIG_MAPS, "a", namespace)
-    await until(lambda: any(change.type == "DELETED" for change in seen))
+    await until(lambda: any(change.type == "DELETED" for change in seen), "the change")
     of_a = [change for change in seen if change.obj["metadata"]["name"] == "a"]
     assert [change.type for change in of_a] == ["ADDED", "MODIFIED", "DELETED"]
     assert of_a[1].previous is not None
@@ -60,7 +62,7 @@ async def test_a_late_subscriber_learns_of_what_is_there_already(
     client: KubernetesClient, informer: Informer, namespace: str
 ) -> None:
     await client.create(CONFIG_MAPS, config_map("early"), namespace)
-    await until(lambda: informer.get("early", namespace) is not None)
+    await until(lambda: informer.get("early", namespace) is not None, "the change")
     seen: list[str] = []
     informer.subscribe(lambda change: seen.append(change.obj["metadata"]["name"]))
     assert "early" in seen
@@ -86,7 +88,7 @@ async def test_nothing_is_missed_while_the_api_server_is_away(
     cluster: Cluster, client: KubernetesClient, informer: Informer, namespace: str
 ) -> None:
     await client.create(CONFIG_MAPS, config_map("doomed"), namespace)
-    await until(lambda: informer.get("doomed", namespace) is not None)
+    await until(lambda: informer.get("doomed", namespace) is not None, "the change")
     await cluster.stop_apiserver()
     await cluster.start_apiserver()
     async with cluster.client() as another:
@@ -94,8 +96,8 @@ async def test_nothing_is_missed_while_the_api_server_is_away(
         await cluster.until_it_answers(
             lambda: another.create(CONFIG_MAPS, config_map("born"), namespace)
         )
-    await until(lambda: informer.get("born", namespace) is not None)
-    await until(lambda: informer.get("doomed", namespace) is None)
+    await until(lambda: informer.get("born", namespace) is not None, "the change")
+    await until(lambda: informer.get("doomed", namespace) is None, "the change")
 
 
 async def test_a_version_that_the_server_forgot_leads_to_a_new_list(
@@ -108,9 +110,10 @@ async def test_a_version_that_the_server_forgot_leads_to_a_new_list(
     await cluster.compact()
     # The API server keeps recent versions in its own cache; a restarted one knows only etcd's.
     await cluster.restart_apiserver()
-    with pytest.raises(Exception, match="too old|compacted|410"):
+    with pytest.raises(ApiError) as gone:
         async for _ in client.watch(CONFIG_MAPS, version, namespace, timeout_seconds=5):
             pass
+    assert gone.value.status == 410
     informer.start()
     await informer.wait_synced(30)
     assert {obj["metadata"]["name"] for obj in informer.list(namespace)} >= {"c0", "c1", "c2"}
