@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from activities.clients.informer import Informer
 from activities.clients.kubernetes import (
@@ -27,6 +28,9 @@ from planner.world import PlatformSettings
 
 SYNC_TIMEOUT_SECONDS: Final = 30.0
 """30 s for the first lists: a cluster of thousands of pods takes a few (a guess)."""
+
+MAX_CACHED_REVISIONS: Final = 2000
+"""About 1 KiB each; more operations than that are not under way in one worker at a time."""
 
 PROVISIONERS: Final = ("byo", "onebox")
 
@@ -97,6 +101,27 @@ class Informers:
             await informer.stop()
 
 
+class RevisionCache:
+    """Specs of recorded revisions, the newest kept.
+
+    A recorded revision never changes, and each step of an operation renders from it.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._specs: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
+
+    def get(self, key: tuple[str, str]) -> dict[str, Any] | None:
+        """Return the spec of (Workspace uid, revision)."""
+        return self._specs.get(key)
+
+    def put(self, key: tuple[str, str], spec: dict[str, Any]) -> None:
+        """Keep a spec; the oldest makes room."""
+        self._specs[key] = spec
+        while len(self._specs) > MAX_CACHED_REVISIONS:
+            self._specs.popitem(last=False)
+
+
 @dataclass(frozen=True)
 class ActivityContext:
     """Handed to every activity."""
@@ -107,6 +132,7 @@ class ActivityContext:
     informers: Informers
     provisioner: Provisioner
     model_endpoint: ModelEndpointClient
+    revisions: RevisionCache = field(default_factory=RevisionCache)
 
 
 def make_provisioner(settings: ActivitySettings) -> Provisioner:

@@ -12,7 +12,7 @@ from activities.clients.kubernetes import (
 )
 from activities.context import ActivityContext
 from activities.errors import implements
-from activities.workspace.reading import list_revisions, observe_world, preset_of
+from activities.workspace.reading import list_revisions, observe_world, preset_of, read_config
 from api import contracts, names
 from api import payloads as p
 from api.errors import Conflict, InvalidWorkspace
@@ -68,9 +68,9 @@ class Planning:
 
     async def _revision_now(self, workspace: Workspace) -> str:
         # A ConfigMap is part of a revision and has no generation of the Workspace's to tell.
-        world = await observe_world(self._ctx, workspace)
+        config_text, _ = await read_config(self._ctx, workspace)
         preset = preset_of(self._ctx, workspace)
-        return revision_hash(workspace, preset, world.config_text, self._ctx.settings.platform)
+        return revision_hash(workspace, preset, config_text, self._ctx.settings.platform)
 
     async def _add_finalizer(self, obj: dict[str, Any]) -> None:
         metadata = obj["metadata"]

@@ -46,18 +46,30 @@ async def read_revision(ctx: ActivityContext, payload: RevisionInput) -> Workspa
         MissingReference: the revision was never recorded, or was removed by hand.
     """
     ref = payload.workspace
-    obj = await find_workspace_object(ctx, ref)
+    # Only metadata is taken from here, so a cached object does; our finalizer keeps it alive.
+    obj = ctx.informers.workspaces.get(ref.name, ref.namespace)
+    if obj is None or obj["metadata"]["uid"] != ref.uid:
+        obj = await find_workspace_object(ctx, ref)
     if obj is None:
         raise WorkspaceGone(f"Workspace {ref.namespace}/{ref.name} is gone")
-    name = names.workload_name(ref.name, payload.revision)
-    recorded = await ctx.cluster.find(CONTROLLER_REVISIONS, name, ref.namespace)
-    if recorded is None:
-        raise MissingReference(
-            f"ControllerRevision {ref.namespace}/{name} is gone; edit the Workspace or send `retry`"
-        )
-    spec = {key: recorded["data"][key] for key in REVISION_FIELDS if recorded["data"].get(key)}
+    key = (obj["metadata"]["uid"], payload.revision)
+    spec = ctx.revisions.get(key)
+    if spec is None:
+        spec = await _read_recorded_spec(ctx, payload)
+        ctx.revisions.put(key, spec)
     rest = {key: value for key, value in obj.items() if key not in REVISION_FIELDS}
     return Workspace.from_object({**rest, **spec})
+
+
+async def _read_recorded_spec(ctx: ActivityContext, payload: RevisionInput) -> dict[str, Any]:
+    namespace = payload.workspace.namespace
+    name = names.workload_name(payload.workspace.name, payload.revision)
+    recorded = await ctx.cluster.find(CONTROLLER_REVISIONS, name, namespace)
+    if recorded is None:
+        raise MissingReference(
+            f"ControllerRevision {namespace}/{name} is gone; edit the Workspace or send `retry`"
+        )
+    return {key: recorded["data"][key] for key in REVISION_FIELDS if recorded["data"].get(key)}
 
 
 def preset_of(ctx: ActivityContext, workspace: Workspace) -> Preset | None:
@@ -86,7 +98,7 @@ async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:
     informers = ctx.informers
     # By name: the headless Service of several nodes carries the same labels.
     service = informers.services.get(ref.name, ref.namespace)
-    config_text, missing = await _read_config(ctx, workspace)
+    config_text, missing = await read_config(ctx, workspace)
     recorded = await list_revisions(ctx, ref)
     return World(
         nodes=tuple(facts.node_facts(node) for node in informers.nodes.list()),
@@ -106,9 +118,10 @@ async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:
     )
 
 
-async def _read_config(
+async def read_config(
     ctx: ActivityContext, workspace: Workspace
 ) -> tuple[str | None, tuple[str, ...]]:
+    """Return the text of `inference.config`, or what of it does not exist."""
     if workspace.inference is None or not workspace.inference.config:
         return None, ()
     name = workspace.inference.config
