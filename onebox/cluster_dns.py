@@ -144,12 +144,12 @@ def apply(client: KubeClient) -> None:
         client.apply(manifest)
 
 
-def answers(address: str = places.DNS_ADDRESS) -> bool:
+def answers(address: str = places.DNS_ADDRESS, port: int = 53) -> bool:
     """Say whether cluster DNS resolves the API server's name, asked at its Service's address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(ANSWER_TIMEOUT_SECONDS)
         try:
-            asking.sendto(query(KNOWN_NAME), (address, 53))
+            asking.sendto(query(KNOWN_NAME), (address, port))
             said = asking.recv(512)
         except OSError:
             return False

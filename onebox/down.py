@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from onebox import cgroups, lock, network, packages, places, preflight, processes, residue
+from onebox import cgroups, firewall, lock, network, packages, places, preflight, processes, residue
 from onebox.commands import attempt
 from onebox.errors import EXIT_CODE_NOT_WELL
 from onebox.node import lifecycle
@@ -26,12 +26,18 @@ def down(progress: Progress) -> int:
     """Clean, look, and return the exit code."""
     preflight.require_root("down")
     with lock.hold("down"):
+        network.require_ours()
         clean(progress)
         return report(progress)
 
 
-def clean(progress: Progress) -> None:
-    """Remove everything of onebox from this machine; idempotent."""
+def clean(progress: Progress, *, keep_state: bool = False) -> None:
+    """Remove everything of onebox from this machine; idempotent.
+
+    Args:
+        progress: Told what was stopped.
+        keep_state: Leave `.run` as it is, so that a later `up` goes on with the same objects.
+    """
     say = progress.about("down")
     stopped = stop_processes()
     say(f"stopped {stopped} processes" if stopped else "no process was running")
@@ -40,12 +46,14 @@ def clean(progress: Progress) -> None:
         attempt("umount", "--lazy", point)
     for link in residue.our_links(attempt("ip", "-brief", "link", "show") or ""):
         attempt("ip", "link", "delete", link)
+    firewall.remove()
     network.delete_bridge()
     cgroups.remove(cgroups.PARENT)
     packages.remove_left_policy()
     with suppress(OSError):  # not empty: somebody else's results
         lifecycle.CNI_RESULTS.rmdir()
-    remove_state()
+    if not keep_state:
+        remove_state()
 
 
 def stop_processes() -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from onebox import places
+from onebox import places, processes
 from onebox.commands import attempt, run
 from onebox.errors import OneboxError
+
+BRIDGE_OWNER: Final = Path("/sys/class/net") / places.BRIDGE / "ifalias"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,28 @@ class NodeAddresses:
         return f"kaito-n{self.index}"
 
 
+def require_ours() -> None:
+    """Refuse to touch what another checkout runs: bridge, cgroups and ports are one per machine.
+
+    Raises:
+        OneboxError: The bridge belongs to another `.run` folder whose programs are alive.
+    """
+    owner = bridge_owner()
+    if owner and owner != str(places.run()) and processes.marked(Path(owner)):
+        raise OneboxError(
+            f"another checkout's onebox runs on this machine, with its state in {owner}",
+            f"stop that one first: KAITO_RUN={owner} python -m onebox down",
+        )
+
+
+def bridge_owner() -> str:
+    """Return the `.run` folder that the bridge was made for, or nothing."""
+    try:
+        return BRIDGE_OWNER.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
 def ensure_bridge() -> bool:
     """Make the bridge with the host's address; say whether it was made now.
 
@@ -51,6 +76,7 @@ def ensure_bridge() -> bool:
             "unused bridge of podman or docker)",
         )
     run("ip", "link", "add", places.BRIDGE, "type", "bridge")
+    run("ip", "link", "set", places.BRIDGE, "alias", str(places.run()))
     run("ip", "addr", "add", _host_interface(), "dev", places.BRIDGE)
     run("ip", "link", "set", places.BRIDGE, "up")
     return True

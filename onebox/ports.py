@@ -50,7 +50,8 @@ def holder(port: int) -> str:
         if not entry.name.isdigit():
             continue
         try:
-            links = {link.readlink().name for link in (entry / "fd").iterdir()}
+            # Not readlink(): a descriptor that was closed meanwhile must not hide the others.
+            links = {link.resolve().name for link in (entry / "fd").iterdir()}
             if any(f"socket:[{inode}]" in links for inode in inodes):
                 name = (entry / "comm").read_text(encoding="utf-8").strip()
                 return f"held by process {entry.name}, {name}"

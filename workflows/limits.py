@@ -20,7 +20,7 @@ from api import names
 
 RESYNC_SECONDS: Final = 600.0
 """Seconds between two looks at a Workspace or claim that nobody hinted at. It repairs what the
-watcher missed; shorter costs an activity and ten history events per object and pass."""
+watcher missed; shorter costs an activity and eleven history events per object and pass."""
 
 RESYNC_JITTER: Final = 0.2
 """Share by which a resync comes early or late, so that a thousand entities spread out."""

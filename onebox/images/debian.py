@@ -85,18 +85,21 @@ def _make(cache: Path, target: Path) -> Path:
     return target
 
 
-def compile_python(root: Path, folders: Iterable[str], *, exclude: str = "(?!)") -> None:
-    """Compile Python files inside a root, with the Python that will run them.
+def compile_python(root: Path, paths: Iterable[str]) -> None:
+    """Compile files and whole folders inside a root, with the Python that will run them.
 
     The compiled files are marked as never to be checked against their source: times in a tar are
     fixed, so a check by time would reject each of them, and a read-only container couldn't store
     another.
     """
+    listed = root / "tmp" / "to-compile"
+    listed.write_text("\n".join(paths))
     run_in_root(
         root,
         [
             *("python3", "-I", "-m", "compileall", "-q", "-f", "-j", "0"),
-            *("--invalidation-mode", "unchecked-hash", "-x", exclude, *folders),
+            *("--invalidation-mode", "unchecked-hash", "-i", "/tmp/to-compile"),  # noqa: S108
         ],
         timeout_seconds=COMPILE_TIMEOUT_SECONDS,
     )
+    listed.unlink()

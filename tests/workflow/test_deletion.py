@@ -33,6 +33,7 @@ def assert_nothing_is_left(world: FakeWorld) -> None:
 async def ready(entity: WorkspaceEntity, world: FakeWorld) -> None:
     await entity.tell()
     await world.until_phase(LifecyclePhase.READY)
+    await entity.settled()
 
 
 async def test_a_ready_workspace_is_removed_in_order_and_the_workflow_ends(
@@ -239,9 +240,10 @@ async def test_a_retry_ends_the_delay_of_a_teardown(
 ) -> None:
     await ready(entity, world)
     world.stuck = ["Node/stubborn"]
+    world.fail("delete_node_claims", AccessDenied("may not delete"))
     world.delete()
     await entity.tell()
-    await world.until(lambda: world.count("prove_deleted") == 1)
+    await world.until(lambda: world.reports[-1].problem is not None)
     world.stuck = []
     await entity.signal("retry")
     await entity.ended()

@@ -122,7 +122,7 @@ async def test_the_same_failure_again_makes_no_second_event(
     await world.until_phase(LifecyclePhase.WAITING)
     for attempts in (2, 3, 4):
         await environment.sleep(timedelta(minutes=5))
-        await world.until(lambda wanted=attempts: world.count("await_workload") >= wanted)
+        await world.until_count("await_workload", attempts)
     await world.until_phase(LifecyclePhase.READY)
     assert [note.reason for note in world.events.values()] == ["RuntimeFailed", "Ready"]
 

@@ -24,7 +24,7 @@ class ClaimEntity(Entity):
 
     def __init__(self, environment: WorkflowEnvironment, claim: FakeClaim) -> None:
         super().__init__(
-            environment.client,
+            environment,
             names.NODE_CLAIM_WORKFLOW,
             names.node_claim_workflow_id(claim.name),
             names.TASK_QUEUE,
@@ -144,6 +144,7 @@ async def test_a_termination_that_fails_is_repeated_and_the_claim_kept_until_the
 ) -> None:
     await entity.tell()
     await claim.until(lambda: bool(claim.reports))
+    await entity.settled()
     claim.is_deleting = True
     claim.fail("terminate_node", ProviderFailed("a disk is still attached"))
     await entity.tell()

@@ -117,6 +117,7 @@ async def test_a_hint_that_lies_about_the_generation_costs_a_few_looks_and_no_mo
 ) -> None:
     await entity.tell()
     await world.until_phase(LifecyclePhase.READY)
+    await entity.settled()
     await entity.tell(generation=999)
     await environment.sleep(timedelta(seconds=30))
     assert world.count("plan_workspace") <= 1 + 5
@@ -142,7 +143,7 @@ async def test_a_crash_loop_that_hints_at_each_crash_does_not_beat_the_backoff(
     await world.until_phase(LifecyclePhase.WAITING)
     for plans_count in (2, 3, 4):
         await entity.tell_owned()
-        await world.until(lambda wanted=plans_count: world.count("plan_workspace") >= wanted)
+        await world.until_count("plan_workspace", plans_count)
     assert world.count("await_workload") == 1
     await environment.sleep(timedelta(seconds=40))
     await world.until_phase(LifecyclePhase.READY)

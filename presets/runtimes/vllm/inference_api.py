@@ -17,13 +17,15 @@ It imports nothing of the platform, and vLLM only in `serve`, so the steps can b
 from __future__ import annotations
 
 import argparse
+import asyncio
 import difflib
+import errno
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,6 +45,7 @@ SHUTDOWN_SECONDS = 20
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 DEFAULT_LORA_RANK = 16
 
+EXIT_ENGINE_DIED = 1
 EXIT_BAD_INPUT = 2
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
@@ -93,6 +96,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise BadInputError(f"no file {path}; the ConfigMap needs the key {path.name}")
     try:
         content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise BadInputError(f"{path} can't be read ({error.strerror}); mount a file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         words = " ".join(str(error).split())
         raise BadInputError(f"{path} is no valid YAML; correct it: {words}") from error
@@ -213,10 +218,13 @@ def _has(arguments: Sequence[str], flag: str) -> bool:
 
 
 def command_line(
-    options: Options, arguments: Sequence[str], parser: argparse.ArgumentParser
+    options: Options,
+    arguments: Sequence[str],
+    settings: Mapping[Any, Any],
+    parser: argparse.ArgumentParser,
 ) -> list[str]:
     """Return the flags for vLLM: defaults, then the command line, then adapters, then the file."""
-    from_file = to_arguments(read_config(options.config), parser)
+    from_file = to_arguments(settings, parser)
     given = [*arguments, *from_file]
     defaults = {
         "--model": DEFAULT_MODEL,
@@ -256,8 +264,8 @@ def check_model(model: str) -> None:
 # --- 6. Serve -------------------------------------------------------------------------------------
 
 
-def serve(options: Options, arguments: Sequence[str]) -> None:
-    """Run vLLM's server until it is told to stop."""
+def serve(options: Options, arguments: Sequence[str], settings: Mapping[Any, Any]) -> int:
+    """Run vLLM's server until it is told to stop; return the exit code."""
     import uvloop
     from vllm.entrypoints.launchers.api_server.entry import run_server
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
@@ -270,16 +278,40 @@ def serve(options: Options, arguments: Sequence[str]) -> None:
         def error(self, message: str) -> NoReturn:
             raise BadInputError(f"{message}; see flags and {options.config}")
 
+    class Loop(uvloop.Loop):  # type: ignore[misc]
+        """Remembers whether a signal came: vLLM's server also returns when its engine has died."""
+
+        was_told_to_stop = False
+
+        def add_signal_handler(
+            self, number: int, callback: Callable[..., Any], *given: Any
+        ) -> None:
+            def told() -> None:
+                self.was_told_to_stop = True
+                callback(*given)
+
+            super().add_signal_handler(number, told)
+
     cli_env_setup()
     parser = make_arg_parser(Parser(prog="inference_api.py"))
-    flags = command_line(options, arguments, parser)
+    flags = command_line(options, arguments, settings, parser)
     log.info("vllm %s", " ".join(flags))
     parsed = parser.parse_args(flags)
     try:
         validate_parsed_serve_args(parsed)
     except (TypeError, ValueError) as error:
         raise BadInputError(f"{error}; see flags and {options.config}") from error
-    uvloop.run(run_server(parsed))
+    try:
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(run_server(parsed))
+            if runner.get_loop().was_told_to_stop:  # type: ignore[attr-defined]
+                return 0
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise BadInputError(f"port {parsed.port} is taken; name a free one by --port") from error
+    print("inference_api: the engine has died; its last words are above", file=sys.stderr)
+    return EXIT_ENGINE_DIED
 
 
 def terminate(*_: object) -> NoReturn:
@@ -297,12 +329,12 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, terminate)
     try:
         options, rest = parse_options(arguments)
-        check_model(model_of(rest, read_config(options.config)))
-        serve(options, rest)
+        settings = read_config(options.config)
+        check_model(model_of(rest, settings))
+        return serve(options, rest, settings)
     except BadInputError as error:
         print(f"inference_api: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    return 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ leave_out=(
   nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
   # A fifth of the image; vLLM imports them for videos and for n-gram speculation, and says so.
   opencv-python-headless numba llvmlite
+  # Six thousand files that nothing in vLLM imports.
+  anthropic docstring-parser
 )
 wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import base64
 import errno
+import gzip
 import hashlib
 import http.client
 import json
@@ -31,6 +32,7 @@ import ssl
 import sys
 import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -334,7 +336,7 @@ def read_layers(manifest: Mapping[str, Any]) -> list[Layer]:
 def safe_path(name: str) -> PurePosixPath:
     """Return a relative path that stays below the destination."""
     path = PurePosixPath(name)
-    is_safe = name and not path.is_absolute() and ".." not in path.parts and "\\" not in name
+    is_safe = not path.is_absolute() and ".." not in path.parts and not {"\\", "\0"} & set(name)
     if not is_safe or not path.parts or path.parts[0] == STATE_FOLDER:
         raise PullError(
             EXIT_CORRUPT, f"the artifact holds a file {name!r}, a name to refuse; push anew"
@@ -364,7 +366,7 @@ def unpack(archive: Path, destination: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with content, target.open("wb") as file:
                     shutil.copyfileobj(content, file, PIECE_BYTES)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise PullError(EXIT_CORRUPT, f"a layer is no readable tar ({error}); push anew") from error
 
 
@@ -593,14 +595,10 @@ def main(arguments: Sequence[str]) -> int:
         print(f"pull_oci: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        print(
-            f"pull_oci: {given.destination} is full; give the volume more room",
-            file=sys.stderr,
-            flush=True,
-        )
-        return EXIT_NO_SPACE
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        cause = "is full; give it more room" if is_full else f"takes no such file: {error}"
+        print(f"pull_oci: volume {given.destination} {cause}", file=sys.stderr, flush=True)
+        return EXIT_NO_SPACE if is_full else EXIT_BAD_INPUT
     return 0
 
 

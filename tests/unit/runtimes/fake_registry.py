@@ -42,6 +42,7 @@ class FakeRegistry:
     blobs_elsewhere: str = ""
     """Base URL that blob requests are redirected to, when set."""
     address: str = ""
+    repository: str = REPOSITORY
 
     def push(
         self, files: Mapping[str, bytes], *, tag: str = "1", media_type: str = "text/plain"
@@ -60,7 +61,7 @@ class FakeRegistry:
         return digest_of(body)
 
     def reference(self, tag: str = "1") -> str:
-        return f"{self.address}/{REPOSITORY}:{tag}"
+        return f"{self.address}/{self.repository}:{tag}"
 
     def paths(self, part: str = "") -> list[str]:
         return [path for path, _ in self.requests if part in path]
@@ -77,7 +78,7 @@ class FakeRegistry:
         challenge = self._challenge(headers.get("Authorization", ""))
         if challenge:
             return 401, {"WWW-Authenticate": challenge}, b""
-        kind, _, name = path.removeprefix(f"/v2/{REPOSITORY}/").partition("/")
+        kind, _, name = path.removeprefix(f"/v2/{self.repository}/").partition("/")
         if kind == "blobs" and self.blobs_elsewhere:
             return 307, {"Location": self.blobs_elsewhere + path}, b""
         found = {"manifests": self.manifests, "blobs": self.blobs}.get(kind, {}).get(name)

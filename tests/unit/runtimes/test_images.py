@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from onebox.errors import OneboxError
-from onebox.images import debian, runtime, wheels
+from onebox.images import debian, runtime, site_packages, wheels
 from onebox.images.layers import (
     ABANDONED_SECONDS,
     forget_stale,
@@ -52,7 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KAITO_CACHE", str(tmp_path))
     images = runtime.image_cache()
     debian_key = key_of([debian.SUITE, *debian.PACKAGES, *runtime.sources_of("debian")])
-    key = runtime._site_packages_key()
+    key = site_packages.key()
     for name in (f"debian-{debian_key}", f"torch-{key}", f"site-packages-{key}"):
         with tarfile.open(images / f"{name}.tar", "w"):
             pass
@@ -110,6 +110,18 @@ def test_the_image_runs_as_a_plain_user_and_reaches_for_no_hub() -> None:
     assert "HF_HUB_OFFLINE=1" in config["Env"]
 
 
+def test_the_dockerfile_makes_the_same_image() -> None:
+    text = (runtime.RUNTIMES / "vllm" / "Dockerfile").read_text()
+    assert set(re.findall(r"(?:ENV |^    )([A-Z0-9_]+=\S+)", text, re.MULTILINE)) == {
+        f"{name}={value}" for name, value in runtime.ENVIRONMENT.items() if name != "PATH"
+    }
+    assert all(package in text for package in debian.PACKAGES)
+    for target, source in runtime.PROGRAMS.items():
+        place = str(source.relative_to(runtime.places.REPOSITORY))
+        assert f"COPY {place} /{Path(target).parent}/" in text
+    assert f"USER {debian.USER_ID}:{debian.USER_ID}" in text
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -120,7 +132,7 @@ def test_the_image_runs_as_a_plain_user_and_reaches_for_no_hub() -> None:
     ],
 )
 def test_headers_and_test_suites_stay_out(name: str) -> None:
-    assert runtime.UNWANTED.search(name)
+    assert site_packages.UNWANTED.search(name)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +146,7 @@ def test_headers_and_test_suites_stay_out(name: str) -> None:
     ],
 )
 def test_what_serving_loads_stays_in(name: str) -> None:
-    assert not runtime.UNWANTED.search(name)
+    assert not site_packages.UNWANTED.search(name)
 
 
 def test_a_key_changes_with_every_input(tmp_path: Path) -> None:
@@ -180,7 +192,7 @@ def test_layers_of_earlier_inputs_are_forgotten(tmp_path: Path) -> None:
     today = tmp_path / f"debian-{key_of(['today'])}.tar"
     earlier = tmp_path / f"debian-{key_of(['earlier'])}.tar"
     other = tmp_path / f"programs-{key_of(['earlier'])}.tar"
-    abandoned, running = tmp_path / "tmp-old", tmp_path / "tmp-new"
+    abandoned, running = tmp_path / "kaito-tmp-old", tmp_path / "kaito-tmp-new"
     for path in (today, earlier, other):
         path.write_text("")
     for folder in (abandoned, running):
@@ -238,7 +250,7 @@ def test_a_wheel_that_leads_out_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_pin_has_a_hash_and_no_address() -> None:
-    lines = runtime.REQUIREMENTS.read_text().splitlines()
+    lines = site_packages.REQUIREMENTS.read_text().splitlines()
     pin = re.compile(r"[A-Za-z0-9._-]+==\S+( --hash=sha256:[0-9a-f]{64})+")
     assert len(lines) > 100
     assert [line for line in lines if not pin.fullmatch(line)] == []

