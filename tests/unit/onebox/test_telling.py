@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import io
+import time
 from threading import Thread
 
 from onebox.errors import OneboxError
 from onebox.progress import Progress
+
+
+class Slow(io.StringIO):
+    """Lets other threads run at each write, as a terminal does."""
+
+    def write(self, text: str) -> int:
+        time.sleep(0.0001)
+        return super().write(text)
 
 
 def test_every_line_of_a_text_carries_its_subject() -> None:
@@ -19,11 +28,11 @@ def test_every_line_of_a_text_carries_its_subject() -> None:
 
 
 def test_steps_that_speak_at_once_do_not_mix_their_texts() -> None:
-    output = io.StringIO()
+    output = Slow()
     progress = Progress(output)
 
     def speak(name: str) -> None:
-        for _ in range(50):
+        for _ in range(10):
             progress.say(name, f"{name} one\n{name} two")
 
     threads = [Thread(target=speak, args=(name,)) for name in ("a", "b", "c")]
@@ -32,7 +41,7 @@ def test_steps_that_speak_at_once_do_not_mix_their_texts() -> None:
     for thread in threads:
         thread.join()
     said = [line.split()[-3:] for line in output.getvalue().splitlines()]
-    assert len(said) == 300
+    assert len(said) == 60
     for first, second in zip(said[::2], said[1::2], strict=True):
         assert first == [first[0], first[0], "one"]
         assert second == [first[0], first[0], "two"]
