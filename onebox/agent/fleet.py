@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from onebox import places
@@ -137,8 +137,7 @@ class Fleet:
         started = time.monotonic()
         try:
             others = self._other_nodes(machine.name)
-            # A thread can't be cancelled; waiting for it keeps a removal from overtaking it.
-            await asyncio.shield(asyncio.to_thread(lifecycle.start, machine.node, others))
+            await to_the_end(lifecycle.start, machine.node, others)
             await self._await_registered(machine, started + BOOT_DEADLINE_SECONDS)
         except OneboxError as error:
             await asyncio.to_thread(lifecycle.delete, machine.node, self._other_nodes(machine.name))
@@ -206,6 +205,20 @@ class Fleet:
             system_node(),
             *(machine.node for machine in self._store.all() if machine.name != name),
         ]
+
+
+async def to_the_end(function: Callable[..., object], *arguments: object) -> None:
+    """Run a function in a thread; a cancellation takes effect when the thread has ended.
+
+    A thread can't be cancelled. Were it left behind, a removal would overtake the start of its own
+    node, and the node would live on with nobody who knows of it.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 def is_alive(machine: Machine) -> bool:

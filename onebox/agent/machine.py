@@ -146,6 +146,8 @@ def _strings(body: Mapping[str, Any], key: str) -> dict[str, str]:
 def _taints(body: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
     found = body.get("taints") or []
     allowed = {"key", "value", "effect"}
+    if not isinstance(found, list):
+        raise Refused(400, "BadRequest", "taints must be a list")
     for taint in found:
         if not isinstance(taint, dict) or not {"key", "effect"} <= set(taint) <= allowed:
             raise Refused(400, "BadRequest", "a taint has key and effect, and may have a value")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
 from onebox import places
-from onebox.agent.fleet import Fleet
+from onebox.agent.fleet import Fleet, to_the_end
 from onebox.agent.machine import (
     CREATING,
     DELETING,
@@ -118,6 +120,7 @@ def test_a_name_that_no_node_can_have_is_refused(name: str) -> None:
         {"labels": ["a"]},
         {"taints": [{"key": "a"}]},
         {"taints": ["a"]},
+        {"taints": 5},
         {"taints": [{"key": "a", "effect": "NoSchedule", "more": "b"}]},
     ],
 )
@@ -216,6 +219,25 @@ def test_machines_are_found_by_all_of_their_tags(fleet: Fleet, store: Store) -> 
 
 
 # --- over HTTP ------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_start_of_a_node_ends_only_when_its_thread_has() -> None:
+    began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def start_node() -> None:
+        began.set()
+        may_end.wait(10)
+        ended.set()
+
+    boot = asyncio.create_task(to_the_end(start_node))
+    await asyncio.to_thread(began.wait, 10)
+    boot.cancel()
+    done, _ = await asyncio.wait([boot], timeout=0.1)
+    assert not done, "a removal would overtake the start"
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await boot
+    assert ended.is_set()
 
 
 async def test_the_agent_answers_in_the_contracts_words(client: Client, store: Store) -> None:
