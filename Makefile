@@ -37,7 +37,7 @@ binaries: setup ## Build the API server and etcd that the tests talk to (cached)
 
 .PHONY: test
 test: setup binaries ## Run every test that needs no root: unit to faults, on real servers
-	@$(PYTEST) -n $(TEST_WORKERS)
+	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal
 
 .PHONY: arch
 arch: setup ## Check the import rules and the other promises about structure
