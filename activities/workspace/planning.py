@@ -12,7 +12,13 @@ from activities.clients.kubernetes import (
 )
 from activities.context import ActivityContext
 from activities.errors import implements
-from activities.workspace.reading import list_revisions, observe_world, preset_of, read_config
+from activities.workspace.reading import (
+    list_revisions,
+    observe_world,
+    preset_of,
+    read_config,
+    spec_of,
+)
 from api import contracts, names
 from api import payloads as p
 from api.errors import Conflict, InvalidWorkspace
@@ -110,6 +116,8 @@ class Planning:
             raise Conflict(
                 f"ControllerRevision {name} of an earlier Workspace is in the way"
             ) from error
+        # Every step of the operation renders from it next, most likely in this process.
+        self._ctx.revisions.put((workspace.uid, revision), spec_of(body))
         return number
 
 

@@ -69,6 +69,11 @@ async def _read_recorded_spec(ctx: ActivityContext, payload: RevisionInput) -> d
         raise MissingReference(
             f"ControllerRevision {namespace}/{name} is gone; edit the Workspace or send `retry`"
         )
+    return spec_of(recorded)
+
+
+def spec_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the spec that a ControllerRevision of ours records."""
     return {key: recorded["data"][key] for key in REVISION_FIELDS if recorded["data"].get(key)}
 
 
