@@ -353,7 +353,9 @@ class WorkspaceWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._ledger.events and not self._reporter.has_failed:
             return
-        if self._is_ordered or self._hints.is_filled:
+        if self._is_ordered:
+            return  # The state does not hold all of an order (a `retry` is for the claims, too).
+        if self._hints.is_filled:
             # Hints are levels: a pass at the start of the new run sees what they were about.
             self._ledger.change(next_wake_at=None)
         self._continue_as_new(self._ledger.state)

@@ -34,11 +34,11 @@ def definition(function: Any) -> activity._Definition:
 def test_each_contract_is_implemented_once_on_its_queue_with_its_types(
     contracts: Any, implementations: Any
 ) -> None:
-    promised = {one.name: (one.arg_types, one.ret_type) for one in map(definition, contracts)}
+    promised = {one.name or "": (one.arg_types, one.ret_type) for one in map(definition, contracts)}
     found = [definition(one) for one in implementations(CONTEXT)]
     assert sorted(one.name or "" for one in found) == sorted(promised)
     for one in found:
-        assert (one.arg_types, one.ret_type) == promised[one.name], one.name
+        assert (one.arg_types, one.ret_type) == promised[one.name or ""], one.name
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.__name__)

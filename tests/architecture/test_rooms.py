@@ -38,20 +38,55 @@ def test_every_room_imports_only_what_it_may() -> None:
     assert "0 broken" in done.stdout
 
 
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
+
+
 def environment_reads(source: str) -> list[int]:
-    """Lines that read the environment of the process."""
-    return [
+    """Lines that reach for the environment of the process, under whatever name."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names_of_os = {
+        alias.asname or "os"
+        for node in nodes
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name.split(".")[0] == "os"
+    }
+    attributes = [
         node.lineno
-        for node in ast.walk(ast.parse(source))
+        for node in nodes
         if isinstance(node, ast.Attribute)
-        and node.attr in {"environ", "getenv", "environb"}
+        and node.attr in ENVIRONMENT
         and isinstance(node.value, ast.Name)
-        and node.value.id == "os"
+        and node.value.id in names_of_os
     ]
+    imports = [
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+        and node.module == "os"
+        and ENVIRONMENT & {alias.name for alias in node.names}
+    ]
+    return sorted(attributes + imports)
 
 
-def test_the_search_for_reads_of_the_environment_finds_them() -> None:
-    assert environment_reads("import os\nos.environ['A']\nos.getenv('B')\n") == [2, 3]
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("import os\nos.environ['A']\nos.getenv('B')\n", [2, 3]),
+        ("import os as system\nsystem.environ\n", [2]),
+        ("import os.path\nos.getenv('B')\n", [2]),
+        ("from os import environ\n", [1]),
+        ("from os import getenv as read\n", [1]),
+        ("import os\nos.path.join('a')\nself.environ\n", []),
+    ],
+)
+def test_the_search_for_reads_of_the_environment_finds_them(source: str, lines: list[int]) -> None:
+    assert environment_reads(source) == lines
+
+
+def test_the_one_reader_of_the_environment_is_found() -> None:
+    for reader in READS_ENVIRONMENT:
+        assert environment_reads((ROOT / reader).read_text())
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "onebox"])

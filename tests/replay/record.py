@@ -14,7 +14,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from api.errors import RuntimeFailed
+from temporalio.api.enums.v1 import EventType
+from temporalio.worker import Worker
+
+from api import names
+from api.errors import InsufficientCapacity, RuntimeFailed
 from api.payloads import LifecyclePhase, OperatorOrder
 from tests.workflow.conftest import (
     WorkspaceEntity,
@@ -24,12 +28,18 @@ from tests.workflow.conftest import (
 )
 from tests.workflow.entity import Entity
 from tests.workflow.fake_claim import FakeClaim
-from tests.workflow.fake_world import FakeWorld
+from tests.workflow.fake_world import UNTIL_SECONDS, FakeWorld
 from tests.workflow.test_node_claim import ClaimEntity
+from tests.workflow.test_orders import ClaimStandIn
+from worker.exits import leave
+from workflows.registry import workflow_runner
 
 HISTORIES: Final = Path(__file__).parent / "histories"
 
+TIMER_STARTED: Final = EventType.EVENT_TYPE_TIMER_STARTED
+
 Story = Callable[[WorkspaceEntity, FakeWorld], Awaitable[None]]
+ClaimStory = Callable[[ClaimEntity, FakeClaim], Awaitable[None]]
 
 
 async def cold_start(entity: WorkspaceEntity, world: FakeWorld) -> None:
@@ -79,6 +89,59 @@ async def deleted_while_creating(entity: WorkspaceEntity, world: FakeWorld) -> N
     await entity.ended()
 
 
+async def capacity_and_retry(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    """One claim has a workflow that hears the order, the other has none."""
+    world.claims_wanted = 2
+    world.fail("await_nodes", InsufficientCapacity("all machines are taken"))
+    async with Worker(
+        entity.client,
+        task_queue="claims",
+        workflows=[ClaimStandIn],
+        workflow_runner=workflow_runner(),
+    ):
+        await entity.client.start_workflow(
+            ClaimStandIn.run,
+            id=names.node_claim_workflow_id("claim-uid-1-0"),
+            task_queue="claims",
+        )
+        await entity.tell()
+        await world.until_phase(LifecyclePhase.WAITING)
+        await entity.signal("retry", OperatorOrder(reason="a machine is free"))
+        await world.until_phase(LifecyclePhase.READY)
+
+
+async def woken_from_sleep(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    """A hint and an order come while the workflow sleeps on a timer."""
+    world.fail("await_workload", RuntimeFailed("crash loop"))
+    await entity.tell()
+    await until_asleep(entity)
+    await entity.signal("retry", OperatorOrder(reason="mended"))
+    await world.until_phase(LifecyclePhase.READY)
+    await until_asleep(entity)
+    world.edit("b")
+    await entity.tell()
+    await world.until(lambda: world.mine.service == "rev-b")
+    await until_asleep(entity)
+
+
+async def until_asleep(entity: Entity) -> None:
+    """Wait until the last thing that the workflow did was to start a timer."""
+    async with asyncio.timeout(UNTIL_SECONDS):
+        while (await entity.histories())[-1].events[-1].event_type != TIMER_STARTED:
+            continue  # Asking the server is what takes time here.
+
+
+async def scaled_down(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.claims_wanted = 2
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+    world.claims_wanted = 1
+    world.edit("smaller")
+    await entity.tell()
+    await world.until(lambda: world.count("release_surplus_claims") == 1)
+    await world.until_phase(LifecyclePhase.READY)
+
+
 async def continued_as_new(entity: WorkspaceEntity, world: FakeWorld) -> None:
     entity.passes_per_run = 1
     await entity.tell()
@@ -94,8 +157,32 @@ STORIES: Final[dict[str, Story]] = {
     "workspace-pause-and-resume": pause_and_resume,
     "workspace-deleted-while-creating": deleted_while_creating,
     "workspace-continued-as-new": continued_as_new,
+    "workspace-capacity-and-retry": capacity_and_retry,
+    "workspace-scaled-down": scaled_down,
+    "workspace-woken-from-sleep": woken_from_sleep,
 }
-CLAIM_STORY: Final = "claim-from-launch-to-end"
+
+
+async def from_launch_to_end(entity: ClaimEntity, claim: FakeClaim) -> None:
+    await entity.tell()
+    await claim.until(lambda: bool(claim.reports))
+    claim.is_deleting = True
+    await entity.tell()
+    await entity.ended()
+
+
+async def refused_and_retried(entity: ClaimEntity, claim: FakeClaim) -> None:
+    claim.fail("launch_node", InsufficientCapacity("all machines are taken"))
+    await entity.tell()
+    await claim.until(lambda: bool(claim.reports))
+    await entity.signal("retry", OperatorOrder(reason="a machine is free"))
+    await claim.until(lambda: claim.reports[-1].initialized)
+
+
+CLAIM_STORIES: Final[dict[str, ClaimStory]] = {
+    "claim-from-launch-to-end": from_launch_to_end,
+    "claim-refused-and-retried": refused_and_retried,
+}
 
 
 async def record_workspace(case: str) -> None:
@@ -111,18 +198,14 @@ async def record_workspace(case: str) -> None:
 
 
 async def record_claim(case: str) -> None:
-    """Play the life of a claim."""
+    """Play one story of a claim."""
     claim = FakeClaim("ws0123456789")
     async with AsyncExitStack() as stack:
         environment = await stack.enter_async_context(await start_real_server())
         await register_search_attributes(environment)
         entity = ClaimEntity(environment, claim)
         await stack.enter_async_context(workers(environment, claim))
-        await entity.tell()
-        await claim.until(lambda: bool(claim.reports))
-        claim.is_deleting = True
-        await entity.tell()
-        await entity.ended()
+        await CLAIM_STORIES[case](entity, claim)
         await keep(case, entity)
 
 
@@ -137,9 +220,10 @@ async def keep(case: str, entity: Entity) -> None:
 
 async def main(cases: list[str]) -> None:
     """Record the named cases, or all."""
-    for case in cases or [*STORIES, CLAIM_STORY]:
-        await (record_claim(case) if case == CLAIM_STORY else record_workspace(case))
+    for case in cases or [*STORIES, *CLAIM_STORIES]:
+        await (record_claim(case) if case in CLAIM_STORIES else record_workspace(case))
 
 
 if __name__ == "__main__":
     asyncio.run(main(sys.argv[1:]))
+    leave(0)

@@ -116,3 +116,9 @@ def activities(history: WorkflowHistory) -> list[str]:
         for event in history.events
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
     ]
+
+
+def claims_told(history: WorkflowHistory) -> list[int]:
+    """Return the ids of the events that are orders to the workflows of claims."""
+    kind = EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED
+    return [event.event_id for event in history.events if event.event_type == kind]

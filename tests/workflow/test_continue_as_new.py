@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from api.errors import MissingReference, RuntimeFailed
+from api.errors import InsufficientCapacity, MissingReference, RuntimeFailed
 from api.payloads import LifecyclePhase
 from tests.workflow.conftest import WorkspaceEntity
+from tests.workflow.entity import claims_told
 from tests.workflow.fake_world import FakeWorld
 
 
@@ -91,6 +92,23 @@ async def test_a_pause_is_remembered(
     assert world.mine.service == ""
     await entity.signal("resume")
     await world.until(lambda: world.mine.service == "rev-a")
+
+
+async def test_a_retry_at_the_end_of_a_run_reaches_the_claims_all_the_same(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.fail("await_nodes", InsufficientCapacity("all machines are taken"))
+    world.close_gate("await_nodes")
+    await entity.tell()
+    await world.until(lambda: world.running["await_nodes"] == 1)
+    world.close_gate("report_status")
+    world.open_gate("await_nodes")
+    await world.until(lambda: world.running["report_status"] == 1)
+    await entity.signal("retry")
+    world.open_gate("report_status")
+    await world.until_phase(LifecyclePhase.READY)
+    told = [claim for history in await entity.histories() for claim in claims_told(history)]
+    assert len(told) == 1
 
 
 async def test_no_hint_of_a_burst_is_lost_between_runs(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from temporalio import workflow
+from temporalio.client import WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -13,7 +15,8 @@ from api import names
 from api.errors import InsufficientCapacity, MissingReference, RuntimeFailed
 from api.payloads import EventKind, LifecyclePhase, OperatorOrder, RollbackOrder
 from tests.workflow.conftest import WorkspaceEntity
-from tests.workflow.fake_world import FakeWorkspace, FakeWorld
+from tests.workflow.entity import claims_told
+from tests.workflow.fake_world import UNTIL_SECONDS, FakeWorkspace, FakeWorld
 from workflows.registry import workflow_runner
 
 
@@ -35,6 +38,21 @@ class ClaimStandIn:
     @workflow.run
     async def run(self) -> None:
         await workflow.wait_condition(lambda: bool(self._told))
+
+
+def told_between(history: WorkflowHistory, begin: int, end: int) -> int:
+    """Count the orders to claims between two events."""
+    return len([number for number in claims_told(history) if begin < number < end])
+
+
+def plan_after(history: WorkflowHistory, begin: int) -> int:
+    """Return the id of the first call of the planner after an event."""
+    return min(
+        event.event_id
+        for event in history.events
+        if event.event_id > begin
+        and event.activity_task_scheduled_event_attributes.activity_type.name == "plan_workspace"
+    )
 
 
 async def paused_after_nodes(entity: WorkspaceEntity, world: FakeWorld) -> None:
@@ -100,6 +118,33 @@ async def test_a_retry_reaches_the_workflows_of_the_claims(
         await environment.sleep(timedelta(seconds=5))
         await world.until_phase(LifecyclePhase.READY)
         assert await claim.query("told") == "retry of the Workspace"
+
+
+async def test_an_edit_ends_the_telling_of_many_claims(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.claims_wanted = 40
+    world.fail("await_nodes", InsufficientCapacity("all machines are taken"))
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.WAITING)
+    await entity.signal("retry")
+    async with asyncio.timeout(UNTIL_SECONDS):
+        while not claims_told((await entity.histories())[0]):
+            continue  # Asking the server for the history is what takes time here.
+    world.edit("b")
+    await entity.tell()
+    await world.until(lambda: world.mine.service == "rev-b")
+
+    (history,) = await entity.histories()
+    edit = max(
+        event.event_id
+        for event in history.events
+        if event.workflow_execution_signaled_event_attributes.signal_name == "desired_changed"
+    )
+    told = claims_told(history)
+    assert told[0] < edit < told[-1], "the edit came before or after the telling"
+    assert told_between(history, edit, plan_after(history, edit)) <= 1
+    assert world.count("ensure_traffic") == 1, "the outdated operation ran to its end"
 
 
 async def test_edits_during_a_pause_are_carried_out_after_it(

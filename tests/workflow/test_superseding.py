@@ -33,6 +33,8 @@ async def test_a_newer_spec_replaces_the_work_in_flight(
     report = await world.until_phase(LifecyclePhase.READY)
     assert report.generation == 2
     assert list(world.mine.workloads) == ["rev-b"]
+    # What was replaced did not run on to its end: it moved no traffic.
+    assert world.count("ensure_traffic") == (2 if name == "ensure_traffic" else 1)
 
 
 async def test_the_replaced_operation_stands_in_the_history(
