@@ -66,6 +66,7 @@ golden: setup ## Write the golden manifests anew; read the diff like code
 .PHONY: generate
 generate: setup ## Write the CRDs and generated docs anew
 	@$(PYTHON) -m api.crd --write
+	@$(PYTHON) -m scripts.estimator_table --write
 	@$(PYTHON) -m scripts.generate_docs --write
 
 .PHONY: replay

@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from activities.clients.hugging_face import HuggingFaceClient
 from activities.clients.informer import Informer
 from activities.clients.kubernetes import (
+    CONFIG_MAPS,
     NODE_CLAIMS,
     NODES,
     PODS,
@@ -30,7 +32,11 @@ SYNC_TIMEOUT_SECONDS: Final = 30.0
 """30 s for the first lists: a cluster of thousands of pods takes a few (a guess)."""
 
 MAX_CACHED_REVISIONS: Final = 2000
-"""About 1 KiB each; more operations than that are not under way in one worker at a time."""
+"""About 2 KiB each; more operations than that are not under way in one worker at a time."""
+
+MAX_CACHED_CONFIG_CHARACTERS: Final = 65536
+"""64 KiB: a revision with a longer text of `inference.config` is read anew for each step, so that
+a thousand of them can't fill the memory."""
 
 PROVISIONERS: Final = ("byo", "onebox")
 
@@ -46,6 +52,10 @@ class ActivitySettings:
     """Ask this base URL instead of the pods' own addresses. For tests whose pods are simulated."""
     watch_namespace: str = ""
     """Only Workspaces of this namespace; empty for all."""
+    hub_cache: str = ""
+    """Folder of descriptions of models (`activities/clients/hub_cache.py`); empty for none."""
+    hub_offline: bool = False
+    """Ask only that folder, and never the hub."""
 
 
 class Informers:
@@ -66,6 +76,8 @@ class Informers:
         self.services = Informer(
             cluster, SERVICES, namespace=namespace, labels=ours, index_label=uid
         )
+        # Everybody's ConfigMaps may be many and large; that one changed is all there is to know.
+        self.config_maps = Informer(cluster, CONFIG_MAPS, namespace=namespace, metadata_only=True)
         self.all = (
             self.workspaces,
             self.node_claims,
@@ -73,6 +85,7 @@ class Informers:
             self.pods,
             self.stateful_sets,
             self.services,
+            self.config_maps,
         )
 
     def start(self) -> None:
@@ -102,24 +115,26 @@ class Informers:
 
 
 class RevisionCache:
-    """Specs of recorded revisions, the newest kept.
+    """What recorded revisions hold, the newest kept.
 
     A recorded revision never changes, and each step of an operation renders from it.
     """
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._specs: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
+        self._records: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
 
     def get(self, key: tuple[str, str]) -> dict[str, Any] | None:
-        """Return the spec of (Workspace uid, revision)."""
-        return self._specs.get(key)
+        """Return the data of (Workspace uid, revision)."""
+        return self._records.get(key)
 
-    def put(self, key: tuple[str, str], spec: dict[str, Any]) -> None:
-        """Keep a spec; the oldest makes room."""
-        self._specs[key] = spec
-        while len(self._specs) > MAX_CACHED_REVISIONS:
-            self._specs.popitem(last=False)
+    def put(self, key: tuple[str, str], data: dict[str, Any]) -> None:
+        """Keep the data of a revision; the oldest makes room."""
+        if len(data.get("config") or "") > MAX_CACHED_CONFIG_CHARACTERS:
+            return
+        self._records[key] = data
+        while len(self._records) > MAX_CACHED_REVISIONS:
+            self._records.popitem(last=False)
 
 
 @dataclass(frozen=True)
@@ -132,6 +147,7 @@ class ActivityContext:
     informers: Informers
     provisioner: Provisioner
     model_endpoint: ModelEndpointClient
+    hub: HuggingFaceClient
     revisions: RevisionCache = field(default_factory=RevisionCache)
 
 
@@ -166,6 +182,12 @@ async def open_context(
         stack.push_async_callback(provisioner.close)
         model_endpoint = ModelEndpointClient()
         stack.push_async_callback(model_endpoint.close)
+        hub = HuggingFaceClient(
+            settings.platform.hub_endpoint,
+            cache_folder=settings.hub_cache,
+            is_offline=settings.hub_offline,
+        )
+        stack.push_async_callback(hub.close)
         informers = Informers(cluster, settings.watch_namespace)
         informers.start()
         stack.push_async_callback(informers.stop)
@@ -177,4 +199,5 @@ async def open_context(
             informers=informers,
             provisioner=provisioner,
             model_endpoint=model_endpoint,
+            hub=hub,
         )

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.clients.hugging_face import HubError
 from activities.clients.kubernetes import ApiError
 from activities.clients.model_endpoint import EndpointError
 from activities.clients.onebox_agent import AgentError
@@ -24,16 +25,19 @@ from api.errors import (
     AccessDenied,
     ClusterUnavailable,
     Conflict,
+    HubUnavailable,
     InstanceTypeTooSmall,
     InsufficientCapacity,
     InvalidWorkspace,
     MissingReference,
+    ModelAccessDenied,
     PlatformError,
     ProviderFailed,
     QuotaExceeded,
     Remedy,
     RuntimeFailed,
     Throttled,
+    UnknownModel,
     trim,
 )
 
@@ -64,6 +68,28 @@ AGENT_CODES: Final[dict[str, type[PlatformError]]] = {
 }
 """Error codes of onebox's node agent."""
 
+_ACCEPT_TERMS: Final = (
+    "accept the model's terms on its page, or ask for access, and name a Secret whose key HF_TOKEN "
+    "holds the account's token in presetOptions.modelAccessSecret"
+)
+
+HUB_STATUSES: Final[dict[int, tuple[type[PlatformError], str]]] = {
+    401: (ModelAccessDenied, _ACCEPT_TERMS),
+    403: (ModelAccessDenied, _ACCEPT_TERMS),
+    404: (UnknownModel, "check how the model and its revision are spelt"),
+}
+"""HTTP statuses of the model hub, with what helps; what is not listed is the hub's own trouble."""
+
+HUB_TROUBLE: Final = (
+    "the platform asks again in a while; its operator can name a mirror (KAITO_HUB_ENDPOINT) or a "
+    "folder of descriptions (KAITO_HUB_CACHE)"
+)
+
+HTTP_UNAUTHORIZED: Final = 401
+HUB_REPOSITORY_NOT_FOUND: Final = "RepoNotFound"
+MAX_HUB_CHARACTERS: Final = 600
+"""Longest part of a message that is the hub's; the remedy must find room after it."""
+
 
 class WorkspaceGone(Exception):
     """The Workspace that an activity works for is gone, or another object has its name."""
@@ -75,18 +101,31 @@ class HandOver(Exception):
 
 def translate(error: Exception) -> PlatformError | None:
     """Return the error as one of ours; None for what nobody foresaw (a bug)."""
+    translated: PlatformError | None = None
     match error:
         case PlatformError():
-            return error
+            translated = error
         case ApiError():
-            return CLUSTER_STATUSES.get(error.status, ClusterUnavailable)(str(error))
+            translated = CLUSTER_STATUSES.get(error.status, ClusterUnavailable)(str(error))
         case AgentError():
-            return AGENT_CODES.get(error.code, ProviderFailed)(error.message)
+            translated = AGENT_CODES.get(error.code, ProviderFailed)(error.message)
         case EndpointError():
-            return RuntimeFailed(str(error))
+            translated = RuntimeFailed(str(error))
+        case HubError():
+            translated = translate_hub_error(error)
         case WorkspaceGone():
-            return Conflict(str(error))
-    return None
+            translated = Conflict(str(error))
+    return translated
+
+
+def translate_hub_error(error: HubError) -> PlatformError:
+    """Return what the hub's refusal, or its silence, means for people."""
+    cause, remedy = HUB_STATUSES.get(error.status, (HubUnavailable, HUB_TROUBLE))
+    if (error.status, error.code) == (HTTP_UNAUTHORIZED, HUB_REPOSITORY_NOT_FOUND):
+        # To strangers the hub says this of private repositories and of those that do not exist.
+        cause = ModelAccessDenied if error.had_token else UnknownModel
+        remedy = f"check how the model is spelt; if it is private, {_ACCEPT_TERMS}"
+    return cause(f"{trim(str(error), MAX_HUB_CHARACTERS)}; {remedy}")
 
 
 def to_application_error(error: Exception) -> ApplicationError | None:

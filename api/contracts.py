@@ -25,8 +25,9 @@ def _contract_only() -> NoReturn:
 async def plan_workspace(_: p.PlanInput) -> p.WorkspacePlan:
     """Read the Workspace and its world, judge, and say what must be done.
 
-    Idempotent by: reads only. Retries on: ClusterUnavailable. Gives up on: nothing; a bad spec is
-    a result (`problem`), not an error. Heartbeats: no. Typical 0.05 s, worst 10 s.
+    Idempotent by: reads only. Retries on: ClusterUnavailable. Gives up on: nothing; a bad spec,
+    and a model that can't be had, are results (`problem`), not errors. Heartbeats: no. Typical
+    0.05 s, worst 25 s, when the model hub is asked and is slow.
     """
     _contract_only()
 
@@ -36,7 +37,8 @@ async def adopt_workspace(_: p.AdoptInput) -> p.AdoptResult:
     """Put the finalizer on the Workspace and record the revision, before the first resource.
 
     Idempotent by: finalizer and ControllerRevision `<workspace>-<revision>`. Retries on:
-    ClusterUnavailable. Heartbeats: no. Typical 0.05 s, worst 10 s.
+    ClusterUnavailable. Gives up on: HubUnavailable (the model is no longer remembered from
+    planning). Heartbeats: no. Typical 0.05 s, worst 25 s.
     """
     _contract_only()
 
@@ -77,9 +79,9 @@ async def pull_images(_: p.PullImagesInput) -> p.PullImagesResult:
 async def ensure_workload(_: p.EnsureWorkloadInput) -> p.EnsureWorkloadResult:
     """Create or match the workload of a revision.
 
-    Idempotent by: StatefulSet `<workspace>-<revision>`. Retries on: ClusterUnavailable. Gives up
-    on: InvalidWorkspace when the API server refuses what the spec asks for. Heartbeats: no.
-    Typical 0.05 s, worst 10 s.
+    Idempotent by: StatefulSet and ConfigMap `<workspace>-<revision>`. Retries on:
+    ClusterUnavailable. Gives up on: InvalidWorkspace when the API server refuses what the spec asks
+    for. Heartbeats: no. Typical 0.05 s, worst 10 s.
     """
     _contract_only()
 
@@ -109,8 +111,8 @@ async def verify_endpoint(_: p.VerifyEndpointInput) -> p.VerifyEndpointResult:
 async def ensure_traffic(_: p.RevisionInput) -> p.EnsureTrafficResult:
     """Let the Service `<workspace>` select this revision; create the Service if there is none.
 
-    Idempotent by: Service name and selector; traffic moves in one write. Retries on:
-    ClusterUnavailable. Heartbeats: no. Typical 0.05 s, worst 10 s.
+    Idempotent by: the Service's name, type, ports and selector; traffic moves in one write. Retries
+    on: ClusterUnavailable. Heartbeats: no. Typical 0.05 s, worst 10 s.
     """
     _contract_only()
 

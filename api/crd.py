@@ -150,7 +150,8 @@ def _printer_columns() -> list[dict[str, Any]]:
         ("Revision", ".status.activeRevision"),
     )
     return [
-        {"name": "Instance", "type": "string", "jsonPath": ".resource.instanceType"},
+        # What is used, since the spec may leave it to the platform.
+        {"name": "Instance", "type": "string", "jsonPath": ".status.instanceType"},
         *(
             {
                 "name": condition,
@@ -159,6 +160,8 @@ def _printer_columns() -> list[dict[str, Any]]:
             }
             for condition in conditions
         ),
+        {"name": "TargetNodeCount", "type": "integer", "jsonPath": ".status.targetNodeCount"},
+        {"name": "State", "type": "string", "jsonPath": ".status.state"},
         *({"name": name, "type": "string", "jsonPath": path, "priority": 1} for name, path in wide),
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]
@@ -250,10 +253,8 @@ def _type_schema(annotation: Any) -> dict[str, Any]:  # noqa: PLR0911 - one line
         return _type_schema(inner)
     if origin is tuple:
         return {"type": "array", "items": _item_schema(arguments[0])}
-    if annotation == dict[str, str]:
-        return {"type": "object", "additionalProperties": {"type": "string"}}
-    if annotation == dict[str, Any]:
-        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    if origin is dict:
+        return _map_schema(arguments[1])
     if annotation is Condition:
         return dict(_CONDITION)
     if issubclass(annotation, StrEnum):
@@ -261,6 +262,12 @@ def _type_schema(annotation: Any) -> dict[str, Any]:  # noqa: PLR0911 - one line
     if issubclass(annotation, Node):
         return _object_schema(annotation)
     raise TypeError(f"no schema for {annotation!r}")
+
+
+def _map_schema(values: Any) -> dict[str, Any]:
+    if values is Any:
+        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {"type": "object", "additionalProperties": _item_schema(values)}
 
 
 def _item_schema(annotation: Any) -> dict[str, Any]:

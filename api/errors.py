@@ -5,7 +5,10 @@
     │   ├── UnknownPreset
     │   ├── InstanceTypeTooSmall
     │   ├── FeatureNotAvailable
-    │   └── MissingReference
+    │   ├── MissingReference
+    │   ├── UnknownModel
+    │   ├── UnsupportedModel
+    │   └── ModelAccessDenied
     ├── CapacityUnavailable          time or an operator fixes it; slow retry, shown
     │   ├── QuotaExceeded
     │   └── InsufficientCapacity
@@ -15,6 +18,7 @@
     │   ├── Conflict
     │   └── Throttled
     ├── AccessDenied                 an operator fixes rights; slow retry, shown
+    ├── HubUnavailable               the model hub did not answer; slow retry, shown
     ├── ProviderFailed               the cloud failed; slow retry, shown in its own words
     └── RuntimeFailed                the model server failed; slow retry, shown in its own words
 
@@ -79,6 +83,18 @@ class MissingReference(InvalidWorkspace):
     """A ConfigMap, Secret or other object that the spec names does not exist."""
 
 
+class UnknownModel(InvalidWorkspace):
+    """The model hub has no repository, or no revision of it, by this name."""
+
+
+class UnsupportedModel(InvalidWorkspace):
+    """No runtime of the platform can serve a model of this architecture or with these files."""
+
+
+class ModelAccessDenied(InvalidWorkspace):
+    """The model hub gives this model only to those who accepted its terms."""
+
+
 class CapacityUnavailable(PlatformError):
     """No place for the nodes right now."""
 
@@ -117,6 +133,10 @@ class Throttled(ClusterUnavailable):
 
 class AccessDenied(PlatformError):
     """The platform lacks a right that it needs."""
+
+
+class HubUnavailable(PlatformError):
+    """The model hub did not answer, or not with what it should."""
 
 
 class ProviderFailed(PlatformError):

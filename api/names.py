@@ -57,10 +57,22 @@ ANNOTATION_DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
 ANNOTATION_RUNTIME: Final = "kaito.sh/runtime"
 ANNOTATION_ENABLE_LOAD_BALANCER: Final = "kaito.sh/enablelb"
 ANNOTATION_BYPASS_RESOURCE_CHECKS: Final = "kaito.sh/bypass-resource-checks"
+ANNOTATION_NODE_IMAGE_FAMILY: Final = "kaito.sh/node-image-family"
+ANNOTATION_NODE_CLASS_NAME: Final = "kaito.sh/node-class-name"
+ANNOTATION_PERFORMANCE_MODE: Final = "kaito.sh/performance-mode"
+ANNOTATION_USE_LOCAL_WEIGHTS: Final = "kaito.sh/use-local-weights"
+ANNOTATION_DISABLE_BENCHMARK: Final = "kaito.sh/disable-benchmark"
 FINALIZER_WORKSPACE: Final = "workspace.finalizer.kaito.sh"
 TAINT_GPU_KEY: Final = "sku"
 TAINT_GPU_VALUE: Final = "gpu"
 GPU_RESOURCE: Final = "nvidia.com/gpu"
+
+LABEL_GPU_PRODUCT: Final = "nvidia.com/gpu.product"
+"""Set by NVIDIA's GPU feature discovery, as are the next two."""
+LABEL_GPU_COUNT: Final = "nvidia.com/gpu.count"
+LABEL_GPU_MEMORY: Final = "nvidia.com/gpu.memory"
+"""MiB of one GPU."""
+LABEL_CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
 
 LABEL_REVISION: Final = "kaito.sh/revision"
 LABEL_WORKSPACE_UID: Final = "kaito.sh/workspace-uid"
@@ -80,6 +92,7 @@ NODE_CLASS_KIND_ONEBOX: Final = "OneboxNodeClass"
 PORT_SERVING: Final = 5000
 PORT_SERVICE_HTTP: Final = 80
 PORT_TORCH: Final = 29500
+PORT_RAY: Final = 6379
 PATH_CONFIG: Final = "/mnt/config"
 PATH_ADAPTERS: Final = "/mnt/adapter"
 PATH_WEIGHTS: Final = "/workspace/weights"

@@ -181,6 +181,51 @@ class StepDeadlines(Payload):
     endpoint_seconds: int = 300
 
 
+class Parallelism(Payload):
+    """How one instance of the model is split over GPUs, and how many share a pod."""
+
+    tensor: int = 1
+    """GPUs that each layer is split over."""
+    pipeline: int = 1
+    """Groups of layers; each node of an instance holds one or more of them."""
+    data: int = 1
+    """Whole copies of the model in one pod."""
+
+
+class MemoryBudget(Payload):
+    """What the memory of one GPU is spent on, in bytes."""
+
+    total: int
+    usable: int
+    """Part of `total` that the model server may take (`gpu-memory-utilization`)."""
+    weights: int
+    kv_cache: int
+    """Cache that `context_tokens` of one sequence need."""
+    overhead: int
+    """What the server itself takes: activations, graphs, the CUDA context."""
+    kv_cache_bytes_per_token: int = 0
+    """Over all GPUs of one instance of the model."""
+    context_tokens: int = 0
+    """Tokens of context that the budget was made for."""
+
+    @property
+    def free(self) -> int:
+        """Return what is left for more and longer sequences; negative when it does not fit."""
+        return self.usable - self.weights - self.kv_cache - self.overhead
+
+
+class InstanceCandidate(Payload):
+    """One instance type that could carry the Workspace, in the order of trying."""
+
+    instance_type: str
+    capacity_type: str = "on-demand"
+    nodes: int = 0
+    usd_per_hour: float | None = None
+    """List price of all its nodes; None where the catalogue has none."""
+    problem: str = ""
+    """Why it can't be used; empty when it can."""
+
+
 class WorkspacePlan(Payload):
     """The decision of one planning pass, recorded in history.
 
@@ -216,6 +261,16 @@ class WorkspacePlan(Payload):
     served_model_name: str = ""
     replicas: int = 0
     deadlines: StepDeadlines = StepDeadlines()
+    runtime: str = ""
+    parallelism: Parallelism = Parallelism()
+    budget: MemoryBudget | None = None
+    """None where the accelerators' memory is not known, or the pods are the user's own."""
+    candidates: list[InstanceCandidate] = []
+    """Instance types in the order in which they would be tried."""
+    usd_per_hour: float | None = None
+    """List price of the nodes that the plan asks for; existing nodes cost nothing more."""
+    warnings: list[str] = []
+    """What works otherwise than one may think; nothing is refused because of it."""
 
 
 # --- steps' inputs and results --------------------------------------------------------------------
@@ -376,6 +431,8 @@ class ReportInput(Payload):
     paused_reason: str = ""
     deleting: bool = False
     has_inference: bool = True
+    target_node_count: int = 0
+    warnings: list[str] = []
     events: list[EventNote] = []
 
 

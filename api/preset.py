@@ -80,6 +80,8 @@ class AcceleratorVendor(StrEnum):
 
     NVIDIA = "nvidia"
     AMD = "amd"
+    NEURON = "neuron"
+    """AWS Trainium and Inferentia."""
     EMULATED = "emulated"
     """None: the node shows the GPU resource, and the model runs on its CPUs (onebox)."""
 
@@ -102,6 +104,13 @@ class WeightsKind(StrEnum):
     """The model server downloads them."""
 
 
+class ImageAccess(StrEnum):
+    """Who may get the image or the weights."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
 class Weights(CatalogueModel):
     """Where the weights come from."""
 
@@ -116,27 +125,74 @@ class Weights(CatalogueModel):
         return self
 
 
+class LatentAttention(CatalogueModel):
+    """Multi-head latent attention: the cache holds one compressed vector a token and layer."""
+
+    rank: Annotated[int, Field(gt=0)]
+    """`kv_lora_rank` of config.json."""
+    rope_dimension: Annotated[int, Field(ge=0)]
+    """`qk_rope_head_dim` of config.json."""
+
+
+class SlidingWindow(CatalogueModel):
+    """Layers that look back a fixed number of tokens, and cache no more than those."""
+
+    layers: Annotated[int, Field(gt=0)]
+    tokens: Annotated[int, Field(gt=0)]
+
+
+class RecurrentLayers(CatalogueModel):
+    """Layers (Mamba, gated delta net, …) that keep a state of fixed size instead of a cache."""
+
+    layers: Annotated[int, Field(gt=0)]
+    state_bytes: Annotated[int, Field(ge=0)] = 0
+    """Of one sequence, over all of them; 0 when it is not known."""
+
+
+class Attention(CatalogueModel):
+    """What the size of a model's KV cache follows from."""
+
+    layers: Annotated[int, Field(gt=0)]
+    """Layers with attention of any kind, sliding ones included and recurrent ones not; 0 cached
+    tokens are no attention."""
+    heads: Annotated[int, Field(gt=0)]
+    """Query heads: tensor parallelism splits them."""
+    key_value_heads: Annotated[int, Field(gt=0)]
+    head_dimension: Annotated[int, Field(gt=0)]
+    latent: LatentAttention | None = None
+    sliding: SlidingWindow | None = None
+    recurrent: RecurrentLayers | None = None
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Attention:
+        if self.sliding is not None and self.sliding.layers > self.layers:
+            raise ValueError("attention.sliding.layers can't be more than attention.layers")
+        return self
+
+
 class ModelFacts(CatalogueModel):
     """What is known of the model itself."""
 
     hugging_face_id: str
     revision: str = ""
-    """Commit of the model's repository that the weights are of; empty when `source` is set."""
+    """Commit of the model's repository that the weights are of. Empty when `source` is set, and
+    where no commit is known: it is then looked up once and recorded in the Workspace's revision."""
     source: str = ""
     """Where the weights come from, when it is not the model's repository."""
     license: str
+    gated: bool = False
+    """Its repository needs a token: `presetOptions.modelAccessSecret`."""
     architecture: str
     """Class name in the model's own config.json."""
-    parameters: Annotated[int, Field(gt=0)]
+    parameters: Annotated[int, Field(gt=0)] | None = None
     weights_bytes: Bytes
     dtype: str
-    """Type of the stored weights: bfloat16, float16, …"""
-    layers: Annotated[int, Field(gt=0)]
+    """Type of the stored weights, or what they are computed in when quantised: bfloat16, …"""
+    quantization: str = ""
+    """`quant_method` of config.json: fp8, awq, gptq, mxfp4, …; empty when there is none."""
     hidden_size: Annotated[int, Field(gt=0)]
-    attention_heads: Annotated[int, Field(gt=0)]
-    key_value_heads: Annotated[int, Field(gt=0)]
-    head_dimension: Annotated[int, Field(gt=0)]
-    vocabulary_size: Annotated[int, Field(gt=0)]
+    attention: Attention
+    vocabulary_size: Annotated[int, Field(gt=0)] | None = None
     max_model_length: Annotated[int, Field(gt=0)]
     """Tokens of context that the model was made for."""
 
@@ -154,14 +210,34 @@ class Runtime(CatalogueModel):
     """One way to serve the model."""
 
     name: RuntimeName
-    accelerators: Annotated[tuple[AcceleratorVendor, ...], Field(min_length=1)]
+    accelerators: Annotated[tuple[AcceleratorVendor, ...], Field(min_length=1)] = (
+        AcceleratorVendor.NVIDIA,
+    )
     """Vendors whose nodes the image can run on."""
-    image: str
-    """Image of the model server, relative to the installation's registry."""
+    image: str = ""
+    """Image of the model server, relative to the installation's registry; empty takes the
+    platform's own image of the runtime."""
     arguments: dict[str, ArgumentValue] = {}
     """Flags without their dashes; they win over those that the renderer sets."""
     environment: dict[str, str] = {}
-    resources: RuntimeResources
+    resources: RuntimeResources | None = None
+    """None: the planner derives them from the size of the weights."""
+    tensor_parallel: bool = True
+    """The server can split the model over several GPUs by its attention heads."""
+    adapters: bool = True
+    """The server can load LoRA adapters for this model."""
+
+
+class TuningFacts(CatalogueModel):
+    """What tuning the model takes."""
+
+    gpu_memory: Bytes
+    """Over all GPUs of the node."""
+    gpu_memory_each: Bytes | None = None
+    """Of each GPU, where one must hold a whole copy."""
+    disk: MemoryQuantity
+    target_modules: tuple[str, ...] = ()
+    """Names of layers that get an adapter; empty leaves it to the tuning program."""
 
 
 class Preset(CatalogueModel):
@@ -181,6 +257,14 @@ class Preset(CatalogueModel):
     """Longest that the model server may take until it answers."""
     trust_remote_code: bool = False
     """The model brings Python code of its own, which its server must run."""
+    image_access: ImageAccess = ImageAccess.PUBLIC
+    """`private`: only an image that the user names (`presetOptions.image`) holds the weights."""
+    tuning: TuningFacts | None = None
+    """None: it can't be tuned."""
+    deprecated: str = ""
+    """Why nobody should begin with it, and what to take instead; empty for most."""
+    note: str = ""
+    """For maintainers: where the entry differs from its source, and why."""
 
     def runtime(self, name: str = "") -> Runtime | None:
         """Return the runtime of this name, or the default one."""
@@ -197,6 +281,16 @@ class Accelerator(CatalogueModel):
     """Of one accelerator."""
 
 
+class Price(CatalogueModel):
+    """What one hour costs on demand, before taxes and discounts."""
+
+    usd_per_hour: Annotated[float, Field(gt=0)]
+    region: str
+    """The provider's name of the region that the price holds in."""
+    as_of: Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")]
+    """Month in which it was so: 2025-04."""
+
+
 class InstanceType(CatalogueModel):
     """One kind of machine that a provider offers."""
 
@@ -204,6 +298,14 @@ class InstanceType(CatalogueModel):
     provider: str
     """Catalogue file that it is in: azure, onebox, …"""
     accelerator: Accelerator
+    cpus: Annotated[int, Field(gt=0)] | None = None
+    memory: Bytes | None = None
+    """Main memory of the machine."""
+    local_disk: Bytes | None = None
+    """Local NVMe disks together; None when there are none or none are known of."""
+    zones: tuple[str, ...] = ()
+    """Availability zones by number or letter, where known."""
+    price: Price | None = None
     note: str = ""
     """For maintainers: where the entry differs from its source, and why."""
 

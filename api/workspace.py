@@ -28,8 +28,8 @@ from api.errors import InvalidWorkspace
 from api.payloads import WorkspaceRef
 
 DEFAULT_COUNT: Final = 1
-DEFAULT_INSTANCE_TYPE: Final = "Standard_NC24ads_A100_v4"
 MAX_ADAPTERS: Final = 10
+MAX_FALLBACK_INSTANCE_TYPES: Final = 16
 
 SCHEMA: Final = "crd"
 """Key in a field's `json_schema_extra` for what goes into its OpenAPI schema as it is."""
@@ -105,8 +105,53 @@ class LabelSelector(Node):
         return labels
 
 
+class CapacityType(StrEnum):
+    """How machines are paid for."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+    SPOT_WITH_FALLBACK = "spot-with-fallback"
+
+
+class PartitionMode(StrEnum):
+    """How one GPU is shared."""
+
+    MIG = "mig"
+    ACCELERATOR = "accelerator"
+
+
+class Partition(Node):
+    """A part of a node's accelerators, for models that need no whole node (upstream v0.12)."""
+
+    mode: PartitionMode
+    """`mig` takes one MIG slice of `profile`, `accelerator` takes `count` whole GPUs."""
+    profile: str = ""
+    """MIG profile of the slice, such as 1g.10gb; only for mode mig."""
+    count: Annotated[int | None, Field(json_schema_extra={SCHEMA: {"minimum": 1}})] = None
+    """GPUs to take of each node; only for mode accelerator."""
+
+
 class Resource(Node):
     """Which nodes the Workspace runs on, and how many."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            (
+                (
+                    "!has(self.partition) || self.partition.mode != 'mig' || "
+                    "(has(self.partition.profile) && size(self.partition.profile) > 0)"
+                ),
+                "partition.mode mig needs partition.profile, such as 1g.10gb",
+            ),
+            (
+                (
+                    "!has(self.partition) || self.partition.mode != 'accelerator' || "
+                    "has(self.partition.count)"
+                ),
+                "partition.mode accelerator needs partition.count, the GPUs to take of each node",
+            ),
+        )
+    )
 
     count: Annotated[
         int,
@@ -120,8 +165,19 @@ class Resource(Node):
         ),
     ] = DEFAULT_COUNT
     """Number of nodes. A model that fits on one node gets one replica on each of them."""
-    instance_type: str = DEFAULT_INSTANCE_TYPE
-    """Instance type of the nodes, in the provider's own spelling."""
+    instance_type: str = ""
+    """Instance type of the nodes, in the provider's own spelling. Left out, new nodes are of the
+    platform's default type, and existing nodes may be of any."""
+    fallback_instance_types: Annotated[
+        tuple[str, ...],
+        Field(json_schema_extra={SCHEMA: {"maxItems": MAX_FALLBACK_INSTANCE_TYPES}}),
+    ] = ()
+    """Instance types to try, in this order, when there is no capacity of `instanceType`."""
+    capacity_type: CapacityType | None = None
+    """How new nodes are paid for: `on-demand` (when left out), `spot`, or `spot-with-fallback`:
+    spot first, on-demand when there is none."""
+    partition: Partition | None = None
+    """A part of each node's accelerators instead of all of them; on existing nodes only."""
     label_selector: Annotated[
         LabelSelector,
         Field(json_schema_extra={SCHEMA: {"x-kubernetes-map-type": "atomic"}, REQUIRED: True}),
@@ -154,6 +210,8 @@ class PresetOptions(Node):
     """Full reference of the image that holds the model."""
     image_pull_secrets: tuple[str, ...] = ()
     """Names of Secrets in the Workspace's namespace that allow the image to be pulled."""
+    model_access_secret: str = ""
+    """Name of a Secret in the Workspace's namespace whose key HF_TOKEN opens a gated model."""
 
 
 class PresetSpec(Node):
@@ -173,7 +231,8 @@ class PresetSpec(Node):
     )
 
     name: str
-    """Name of the model in the catalogue; upper and lower case are the same."""
+    """Name of a model of the catalogue, or the id `org/name` of any model on Hugging Face, of which
+    `org/name@revision` takes one revision. Upper and lower case are the same."""
     access_mode: AccessMode = AccessMode.PUBLIC
     """`public` takes the image that the catalogue names, `private` the one of `presetOptions`."""
     preset_options: PresetOptions | None = None
@@ -302,6 +361,35 @@ class Tuning(Node):
     """Where the adapter goes that the training makes."""
 
 
+# --- rollout --------------------------------------------------------------------------------------
+
+
+class RolloutStrategy(StrEnum):
+    """How a new revision takes the place of the one that serves."""
+
+    IN_PLACE = "InPlace"
+    SURGE = "Surge"
+
+
+class Rollout(Node):
+    """How edits are carried out, and what happens when one goes wrong."""
+
+    strategy: RolloutStrategy | None = None
+    """`InPlace` (when left out) stops the old revision before the new one starts, and needs no
+    second set of GPUs; `Surge` starts the new one beside it and loses no request."""
+    progress_deadline_seconds: Annotated[
+        int | None, Field(json_schema_extra={SCHEMA: {"format": "int32", "minimum": 1}})
+    ] = None
+    """Seconds that a new revision may take until it answers. Left out, it is what the model's
+    catalogue entry says."""
+    auto_rollback: bool | None = None
+    """Bring the last good revision back when a new one fails; true when left out."""
+    revision_history_limit: Annotated[
+        int | None, Field(json_schema_extra={SCHEMA: {"format": "int32", "minimum": 1}})
+    ] = None
+    """Revisions that are kept to roll back to; 10 when left out."""
+
+
 # --- status ---------------------------------------------------------------------------------------
 # Words of the platform are plain strings here: a CRD that is older than its worker must not refuse
 # a status because of a new word in it.
@@ -352,6 +440,26 @@ def _read_status(value: object, read: ValidatorFunctionWrapHandler) -> Workspace
     return status
 
 
+class PerformanceMetric(Node):
+    """One measured figure."""
+
+    description: str
+    """What was measured."""
+    value: str
+    """The figure."""
+    unit: str = ""
+    """Its unit."""
+    config: dict[str, str] = {}
+    """How it was measured."""
+
+
+class Performance(Node):
+    """What the model server was measured to do (upstream v0.12)."""
+
+    metrics: dict[str, PerformanceMetric] = {}
+    """Figures by name."""
+
+
 class WorkspaceStatus(Node):
     """What the platform observed and does."""
 
@@ -368,6 +476,15 @@ class WorkspaceStatus(Node):
     """Names of the nodes that the Workspace runs on."""
     phase: str = ""
     """Where the Workspace is, in one word for people."""
+    state: str = ""
+    """The same in upstream's words: Pending, Ready or NotReady for inference, Pending, Running,
+    Succeeded or Failed for tuning."""
+    instance_type: str = ""
+    """Instance type of the nodes that the plan wants."""
+    target_node_count: Annotated[int, Field(json_schema_extra={SCHEMA: {"format": "int32"}})] = 0
+    """How many nodes the plan wants."""
+    performance: Performance | None = None
+    """What the model server was measured to do."""
     revision: str = ""
     """The revision that the Workspace asks for now."""
     active_revision: str = ""
@@ -376,6 +493,8 @@ class WorkspaceStatus(Node):
     """Name of the model in the catalogue."""
     observed_generation: Annotated[int, Field(json_schema_extra={SCHEMA: {"format": "int64"}})] = 0
     """The newest generation that this status tells of."""
+    warnings: tuple[str, ...] = ()
+    """What of the spec works otherwise than one may think; nothing is refused because of it."""
     timeline: tuple[TimelineEntry, ...] = ()
     """Steps of the current operation, in order."""
     history: tuple[HistoryEntry, ...] = ()
@@ -409,6 +528,8 @@ class Workspace(Node):
     """The model to serve. Set either this or `tuning`."""
     tuning: Tuning | None = None
     """The model to tune. Set either this or `inference`."""
+    rollout: Rollout | None = None
+    """How edits are carried out, and what happens when one goes wrong."""
     status: Annotated[WorkspaceStatus, WrapValidator(_read_status)] = WorkspaceStatus()
     """What the platform observed and does; only the platform writes it."""
 

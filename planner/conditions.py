@@ -83,8 +83,12 @@ def _resource_ready(report: ReportInput) -> Verdict:
 def _inference_ready(report: ReportInput) -> Verdict | None:
     if not report.has_inference:
         return None
-    model = report.preset or "the model"
-    message = f"Revision {report.revision} serves {model}; it was asked and it answered."
+    if report.preset:
+        told = f"serves {report.preset}; it was asked and it answered"
+    else:
+        # Pods of the user's own: nobody knows what to ask them.
+        told = "runs the pods of inference.template, and all of them are ready"
+    message = f"Revision {report.revision} {told}."
     return _after(report, INFERENCE_STEPS, message)
 
 

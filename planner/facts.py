@@ -5,7 +5,7 @@ Total by design: an object with missing keys, nulls or odd types reads as one th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from api import names
@@ -25,6 +25,7 @@ from planner.fields import (
 )
 from planner.gpus import gpu_requests_by_node
 from planner.pod_facts import gpu_request, pod_facts
+from planner.render.pods import SPOT_TAINT_KEY, SPOT_TAINT_VALUE
 from planner.workload_facts import workload_facts
 from planner.world import ClaimFacts, NodeFacts, ServiceFacts
 
@@ -32,7 +33,6 @@ __all__ = [
     "claim_facts",
     "gpu_request",
     "gpu_requests_by_node",
-    "gpus_of_instance_type",
     "node_facts",
     "pod_facts",
     "service_facts",
@@ -49,6 +49,18 @@ _STATE_TAINTS: Final = frozenset(
     }
 )
 """Taints that Kubernetes sets to mirror a state which a fact of its own tells."""
+
+_MIG_PREFIX: Final = "nvidia.com/mig-"
+"""Of devices, and of the taints that keep others away from them. Pods tolerate the one of the
+slices that they ask for, and find no place on nodes with others anyway."""
+
+_TOLERATED_TAINTS: Final = frozenset(
+    {
+        (names.TAINT_GPU_KEY, names.TAINT_GPU_VALUE),
+        (SPOT_TAINT_KEY, SPOT_TAINT_VALUE),
+    }
+)
+"""Pods of ours tolerate them (`planner.render.pods`)."""
 
 _NEWEST_CLAIM_CONDITION_SENTENCES: Final = (
     ("Ready", "ready"),
@@ -68,6 +80,11 @@ def node_facts(obj: Mapping[str, Any]) -> NodeFacts:
         is_schedulable=not is_true_at(obj, "spec", "unschedulable") and not is_deleting(obj),
         provider_id=text_at(obj, "spec", "providerID"),
         gpu_capacity=device_count(value_at(obj, "status", "allocatable", names.GPU_RESOURCE)),
+        mig_capacity={
+            device: device_count(count)
+            for device, count in mapping_at(obj, "status", "allocatable").items()
+            if isinstance(device, str) and device.startswith(_MIG_PREFIX)
+        },
         blocking_taint=next(filter(None, map(_blocking_taint, taints)), ""),
         is_out_of_service=any(text_at(taint, "key") == _OUT_OF_SERVICE for taint in taints),
         image_names=frozenset(
@@ -83,8 +100,10 @@ def _blocking_taint(taint: Mapping[str, Any]) -> str:
     key, value, effect = (text_at(taint, part) for part in ("key", "value", "effect"))
     if effect not in {"NoSchedule", "NoExecute"} or key in _STATE_TAINTS:
         return ""
-    is_tolerated = key == names.GPU_RESOURCE or (
-        (key, value) == (names.TAINT_GPU_KEY, names.TAINT_GPU_VALUE)
+    is_tolerated = (
+        key == names.GPU_RESOURCE
+        or key.startswith(_MIG_PREFIX)
+        or (key, value) in _TOLERATED_TAINTS
     )
     if is_tolerated and effect == "NoSchedule":
         return ""
@@ -142,21 +161,5 @@ def service_facts(obj: Mapping[str, Any]) -> ServiceFacts:
         name=text_at(obj, "metadata", "name"),
         workspace_uid=labels_of(obj).get(names.LABEL_WORKSPACE_UID, ""),
         active_revision=selected if isinstance(selected, str) else "",
-    )
-
-
-def gpus_of_instance_type(nodes: Iterable[NodeFacts], instance_type: str) -> int:
-    """Return how many GPUs a node of this instance type shows, or 0 when no node tells.
-
-    The largest answer counts: a node whose device broke shows fewer than its type has.
-    """
-    if not instance_type:
-        return 0
-    return max(
-        (
-            node.gpu_capacity
-            for node in nodes
-            if node.instance_type.casefold() == instance_type.casefold()
-        ),
-        default=0,
+        is_public=text_at(obj, "spec", "type") == "LoadBalancer",
     )

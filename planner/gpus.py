@@ -16,6 +16,7 @@ def gpu_requests_by_node(
     pods: Iterable[Mapping[str, Any]],
     except_uid: str = "",
     workloads: Iterable[Mapping[str, Any]] = (),
+    device: str = names.GPU_RESOURCE,
 ) -> dict[str, int]:
     """Return the GPUs asked for on each node by pods that are not of the Workspace `except_uid`.
 
@@ -27,15 +28,16 @@ def gpu_requests_by_node(
         pods: Pod objects of the cluster; pods that ended count nothing.
         except_uid: uid of the Workspace to plan for; empty counts everybody.
         workloads: StatefulSet objects of the cluster.
+        device: What to count; for a Workspace on MIG slices, those of its profile.
     """
     by_holder: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for pod in pods:
         node_name = text_at(pod, "spec", "nodeName")
         if node_name and not _is_of(pod, except_uid) and not _has_ended(pod):
-            by_holder[_holder(pod)][node_name] += gpu_request(pod)
+            by_holder[_holder(pod)][node_name] += gpu_request(pod, device)
     for workload in workloads:
         if not _is_of(workload, except_uid) and not is_deleting(workload):
-            _reserve(workload, by_holder)
+            _reserve(workload, device, by_holder)
     requests: dict[str, int] = defaultdict(int)
     for held in by_holder.values():
         for node_name, gpus in held.items():
@@ -43,12 +45,14 @@ def gpu_requests_by_node(
     return {node_name: gpus for node_name, gpus in requests.items() if gpus > 0}
 
 
-def _reserve(workload: Mapping[str, Any], by_holder: dict[tuple[str, str], dict[str, int]]) -> None:
+def _reserve(
+    workload: Mapping[str, Any], device: str, by_holder: dict[tuple[str, str], dict[str, int]]
+) -> None:
     facts = workload_facts(workload)
     holder = _holder(workload)
     if not holder[0] or facts.replicas < 1:
         return
-    gpus = gpu_request(mapping_at(workload, "spec", "template"))
+    gpus = gpu_request(mapping_at(workload, "spec", "template"), device)
     for node_name in facts.node_names:
         # Its pods that run there already are part of the reservation, not on top of it.
         by_holder[holder][node_name] = max(by_holder[holder][node_name], gpus)

@@ -8,7 +8,7 @@ finalizers) and on steps towards readiness, which running activities watch for t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -134,6 +134,31 @@ def owned_hints(
         case "Node":
             return tuple(_node_hints(event, obj, previous, cause))
     return ()
+
+
+def config_map_hints(
+    event: str, config_map: Mapping[str, Any], workspaces: Iterable[Mapping[str, Any]]
+) -> tuple[Hint, ...]:
+    """Return the hints of a change of a ConfigMap: for each of `workspaces` that names it.
+
+    One that appears counts as well: a Workspace may wait for it.
+    """
+    namespace = text_at(config_map, "metadata", "namespace")
+    name = text_at(config_map, "metadata", "name")
+    payload = DesiredChanged(cause=f"ConfigMap {name} {event.lower()}")
+    return tuple(
+        Hint(
+            workflow=names.WORKSPACE_WORKFLOW,
+            workflow_id=names.workspace_workflow_id(namespace, text_at(one, "metadata", "name")),
+            payload=payload.model_copy(update={"uid": text_at(one, "metadata", "uid")}),
+            name=text_at(one, "metadata", "name"),
+            namespace=namespace,
+            can_start=False,
+        )
+        for one in workspaces
+        if text_at(one, "metadata", "namespace") == namespace
+        and name in {text_at(one, "inference", "config"), text_at(one, "tuning", "config")}
+    )
 
 
 def _claim_hints(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api import names
+from api.workspace import Workspace
 from planner.world import NodeFacts
 
 MAX_NAMED_NODES: Final = 3
@@ -47,10 +48,32 @@ class NodeNeed:
     workspace_uid: str
     count: int
     instance_type: str
+    """Of new nodes, and of existing ones that are not preferred; empty where any type will do."""
     requirements: tuple[LabelRequirement, ...] = ()
     preferred_nodes: frozenset[str] = frozenset()
     gpus: int = 1
     """GPUs that one pod will ask for."""
+    device: str = names.GPU_RESOURCE
+    """What they are to Kubernetes: whole GPUs, or MIG slices of one profile."""
+    unfit_nodes: frozenset[str] = frozenset()
+    """Names of nodes whose accelerators are smaller than those that were planned for."""
+
+    @property
+    def device_name(self) -> str:
+        """Return what one of them is called in a sentence."""
+        return "GPU" if self.device == names.GPU_RESOURCE else self.device
+
+
+def requirements_of(workspace: Workspace) -> tuple[LabelRequirement, ...]:
+    """Return what `resource.labelSelector` demands of a node's labels."""
+    selector = workspace.resource.label_selector
+    return (
+        *(LabelRequirement(key, "In", (value,)) for key, value in selector.match_labels.items()),
+        *(
+            LabelRequirement(one.key, one.operator, tuple(one.values))
+            for one in selector.match_expressions
+        ),
+    )
 
 
 def mismatch(node: NodeFacts, need: NodeNeed) -> str:
@@ -61,8 +84,10 @@ def mismatch(node: NodeFacts, need: NodeNeed) -> str:
     if not all(requirement.holds_for(node.labels) for requirement in need.requirements):
         return "not matched by resource.labelSelector"
     is_of_type = node.instance_type.casefold() == need.instance_type.casefold()
-    if node.name not in need.preferred_nodes and not (need.instance_type and is_of_type):
+    if need.instance_type and not is_of_type and node.name not in need.preferred_nodes:
         return "of another instance type"
+    if node.name in need.unfit_nodes:
+        return "with smaller GPUs"
     return ""
 
 
@@ -74,8 +99,8 @@ def refusal(node: NodeFacts, need: NodeNeed, gpu_requests: Mapping[str, int]) ->
         return "not ready"
     if not node.is_schedulable or node.blocking_taint:
         return "cordoned or tainted"
-    if node.gpu_capacity - gpu_requests.get(node.name, 0) < need.gpus:
-        return f"with fewer than {_counted(need.gpus, 'free GPU')}"
+    if node.capacity_of(need.device) - gpu_requests.get(node.name, 0) < need.gpus:
+        return f"with fewer than {_counted(need.gpus, f'free {need.device_name}')}"
     return ""
 
 
@@ -94,9 +119,9 @@ def is_lost_to(node: NodeFacts, need: NodeNeed, gpu_requests: Mapping[str, int])
     )
     if not node.is_schedulable or is_tainted:
         return True
-    taken = gpu_requests.get(node.name, 0)
+    capacity, taken = node.capacity_of(need.device), gpu_requests.get(node.name, 0)
     # A node that shows no GPUs at all restarts its device plugin; others hold none of them.
-    return node.gpu_capacity > 0 and node.gpu_capacity - taken < need.gpus
+    return capacity > 0 and capacity - taken < need.gpus
 
 
 def explain_shortage(
@@ -114,8 +139,9 @@ def explain_shortage(
     groups = [f"{len(found)} {why} ({_listed(found)})" for why, found in sorted(refused.items())]
     others = f"; of the others: {', '.join(groups)}" if groups else "; there are no other nodes"
     wanted = need.instance_type or "any type"
+    devices = _counted(need.gpus, need.device_name)
     return (
-        f"{_counted(need.count, 'node')} of {wanted} with at least {_counted(need.gpus, 'GPU')} "
+        f"{_counted(need.count, 'node')} of {wanted} with at least {devices} "
         f"needed, {len(chosen)} usable{others}. No nodes are made, because node provisioning is "
         "off: add or free nodes that match resource.labelSelector and resource.instanceType (or "
         "name them in resource.preferredNodes), lower resource.count, or run the platform with a "

@@ -11,18 +11,30 @@ the same world is the same plan, and one whose steps were carried out has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from api.errors import InsufficientCapacity, MissingReference, trim
-from api.names import FINALIZER_WORKSPACE
-from api.payloads import Problem, Step, StepDeadlines, WorkspacePlan
+from api.errors import InsufficientCapacity, InvalidWorkspace, MissingReference, trim
+from api.names import FINALIZER_WORKSPACE, GPU_RESOURCE
+from api.payloads import Parallelism, Problem, StepDeadlines, WorkspacePlan
 from api.preset import Catalogue, Preset
 from api.workspace import Workspace
-from planner.node_matching import LabelRequirement, NodeNeed, explain_shortage
-from planner.placement import Placement, is_running, place
+from planner.availability import unavailable
+from planner.candidates import candidates_of, capacity_types, price_of
+from planner.choice import Choice, Chooser, home_of
+from planner.node_matching import NodeNeed, explain_shortage, requirements_of
+from planner.options import Option, Served, wanted_types
+from planner.pod_facts import gpu_request
+from planner.render.resources import device_resource
+from planner.render.services import wants_load_balancer
+from planner.render.serving import require_preset, runtime_of
 from planner.revision import revision_hash
-from planner.validation import validate
+from planner.serving_config import read_serving_config
+from planner.steps import steps_left
+from planner.validation import validate, warnings
 from planner.world import NodeFacts, PlatformSettings, World
+
+_NO_CATALOGUE: Final = Catalogue.of((), ())
 
 
 def plan(
@@ -37,7 +49,8 @@ def plan(
     Args:
         workspace: As it is in the cluster now.
         world: Everything that was observed for it.
-        preset: Catalogue entry of its model; None when it names none or an unknown one.
+        preset: Its model, of the catalogue or of Hugging Face; None when it names none or an
+            unknown one.
         settings: What the operator of the platform decided.
         catalogue: Knows instance types; without it none is called unknown.
     """
@@ -51,10 +64,16 @@ def plan(
         # Validity does not matter any more: nothing may make an object undeletable.
         is_released = not workspace.has_finalizer(FINALIZER_WORKSPACE)
         return base.model_copy(update={"deleting": True, "released": is_released})
-    problem = _invalid(workspace, preset, settings, catalogue) or _missing_reference(world)
+    problem = _refusal(workspace, world, preset, settings, catalogue)
     if problem is not None:
         return base.model_copy(update={"problem": problem})
-    return _plan_valid(base, workspace, world, preset, settings)
+    try:
+        case = _Case(workspace, world, preset, settings, catalogue or _NO_CATALOGUE)
+    except InvalidWorkspace as error:
+        # No rule says so, and still it can't be carried out.
+        problem = Problem(reason=error.reason(), message=trim(str(error)))
+        return base.model_copy(update={"problem": problem})
+    return base.model_copy(update=case.decide(base.active_revision))
 
 
 def _active_revision(workspace: Workspace, world: World) -> str:
@@ -63,21 +82,20 @@ def _active_revision(workspace: Workspace, world: World) -> str:
     return world.service.active_revision
 
 
-def _invalid(
+def _refusal(
     workspace: Workspace,
+    world: World,
     preset: Preset | None,
     settings: PlatformSettings,
     catalogue: Catalogue | None,
 ) -> Problem | None:
-    violations = validate(workspace, preset, settings, catalogue)
-    if not violations:
-        return None
-    # One sentence per violation, in the order of the rules, so that the message is stable.
-    sentences = (f"{one.field}: {one.message}; {one.remedy}" for one in violations)
-    return Problem(reason=violations[0].error.reason(), message=trim(" | ".join(sentences)))
-
-
-def _missing_reference(world: World) -> Problem | None:
+    """Return why the spec can't be carried out, whatever nodes there are."""
+    violations = validate(workspace, preset, settings, catalogue, config_text=world.config_text)
+    violations = violations or unavailable(workspace, settings)
+    if violations:
+        # One sentence per violation, in the order of the rules, so that the message is stable.
+        sentences = (f"{one.field}: {one.message}; {one.remedy}" for one in violations)
+        return Problem(reason=violations[0].error.reason(), message=trim(" | ".join(sentences)))
     if not world.missing:
         return None
     message = (
@@ -87,118 +105,149 @@ def _missing_reference(world: World) -> Problem | None:
     return Problem(reason=MissingReference.reason(), message=trim(message))
 
 
-def _plan_valid(
-    base: WorkspacePlan,
-    workspace: Workspace,
-    world: World,
-    preset: Preset | None,
-    settings: PlatformSettings,
-) -> WorkspacePlan:
-    revision = str(revision_hash(workspace, preset, world.config_text, settings))
-    need = _need(workspace, world)
-    placement = place(need, world, revision, provisions_nodes=settings.provisions_nodes)
-    shortage = _shortage(need, world, placement)
-    return base.model_copy(
-        update={
-            "revision": revision,
-            "adopted": workspace.has_finalizer(FINALIZER_WORKSPACE)
-            and revision in world.adopted_revisions,
-            "stale_revisions": sorted(
-                {one.revision for one in world.workloads if one.revision not in {revision, ""}}
-            ),
-            "problem": shortage,
-            "steps": [] if shortage else list(_steps(base, world, revision, placement)),
-            "preset": preset.name if preset else "",
-            "instance_type": need.instance_type,
-            "node_count": need.count,
-            "claims": list(placement.claims),
-            "existing_nodes": list(placement.existing_nodes),
-            "surplus_claims": list(placement.surplus_claims),
-            "served_model_name": preset.name if preset else "",
-            "replicas": need.count,
-            "deadlines": _deadlines(preset),
+class _Case:
+    """A Workspace that is as it may be, and what its plan is made from."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        world: World,
+        preset: Preset | None,
+        settings: PlatformSettings,
+        catalogue: Catalogue,
+    ) -> None:
+        """Look at everything that does not depend on nodes.
+
+        Raises:
+            InvalidWorkspace: the model, or the way to serve it, is not known.
+        """
+        self.workspace, self.world, self.settings = workspace, world, settings
+        self.catalogue, self.preset = catalogue, preset
+        self.served: Served | None = None
+        if workspace.inference is None or workspace.inference.template is None:
+            known = require_preset(workspace, preset)
+            runtime = runtime_of(workspace, known)
+            config = read_serving_config(world.config_text)
+            self.served = Served(workspace, known, runtime, config, settings, catalogue)
+        self.revision = str(revision_hash(workspace, preset, world.config_text, settings))
+
+    def decide(self, active_revision: str) -> dict[str, Any]:
+        """Return the fields of the plan."""
+        options = self._options()
+        chooser = Chooser(self.world, self.settings, self.revision, self._need, self._judge)
+        choice = chooser.choose(options)
+        candidates = candidates_of(options, self.workspace, self.settings, self.catalogue)
+        if choice is None:
+            return {"problem": _why_no_option(options), "candidates": candidates}
+        problem = choice.option.problem or self._shortage(choice)
+        steps = steps_left(
+            self.world,
+            self.revision,
+            active_revision,
+            choice.need,
+            choice.placement,
+            has_endpoint=self.served is not None,
+            is_public=wants_load_balancer(self.workspace),
+        )
+        return {
+            **self._said(choice),
+            "candidates": candidates,
+            "problem": problem,
+            "steps": [] if problem else list(steps),
+            "instance_type": choice.option.instance_type,
+            "node_count": choice.option.node_count,
+            "replicas": choice.option.node_count,
+            "claims": list(choice.placement.claims),
+            "existing_nodes": list(choice.placement.existing_nodes),
+            "surplus_claims": list(choice.placement.surplus_claims),
         }
-    )
+
+    def _said(self, choice: Choice) -> dict[str, Any]:
+        """Return what the plan says of the revision and of the model on its nodes."""
+        workspace, preset, world = self.workspace, self.preset, self.world
+        sizing = choice.option.sizing
+        stale = {one.revision for one in world.workloads if one.revision not in {self.revision, ""}}
+        new_nodes = len(choice.placement.claims)
+        paid = capacity_types(workspace, self.settings)[0]
+        return {
+            "revision": self.revision,
+            "adopted": workspace.has_finalizer(FINALIZER_WORKSPACE)
+            and self.revision in world.adopted_revisions,
+            "stale_revisions": sorted(stale),
+            "preset": preset.name if preset else "",
+            "served_model_name": preset.name if preset else "",
+            "runtime": self.served.runtime.name if self.served else "",
+            "deadlines": self._deadlines(),
+            "parallelism": sizing.parallelism if sizing else Parallelism(),
+            "budget": sizing.budget if sizing else None,
+            "usd_per_hour": price_of(choice.option.instance_type, paid, new_nodes, self.catalogue),
+            "warnings": list(dict.fromkeys(self._warnings(choice.option))),
+        }
+
+    def _options(self) -> list[Option]:
+        if self.served is not None:
+            return self.served.options(self.world.nodes, home_of(self.world, self.revision))
+        # Pods of the user's own say themselves what they need of a node.
+        count = self.workspace.resource.count
+        types = wanted_types(self.workspace, self.settings) or [""]
+        return [Option(instance_type, count) for instance_type in types]
+
+    def _judge(self, option: Option, nodes: Sequence[NodeFacts]) -> Option:
+        if self.served is None:
+            return option
+        return self.served.option_on(option, nodes, self.world.nodes)
+
+    def _need(self, option: Option) -> NodeNeed:
+        resource, inference = self.workspace.resource, self.workspace.inference
+        template = inference.template if inference is not None else None
+        return NodeNeed(
+            workspace_uid=self.workspace.uid,
+            count=option.node_count,
+            instance_type=option.instance_type,
+            requirements=requirements_of(self.workspace),
+            preferred_nodes=frozenset(resource.preferred_nodes),
+            gpus=option.sizing.gpus_per_pod if option.sizing else gpu_request(template or {}),
+            device=device_resource(self.workspace) if option.sizing else GPU_RESOURCE,
+            unfit_nodes=option.unfit_nodes,
+        )
+
+    def _shortage(self, choice: Choice) -> Problem | None:
+        placement, world = choice.placement, self.world
+        if placement.missing_count <= 0:
+            return None
+        chosen = [*placement.existing_nodes, *(claim.name for claim in placement.claims)]
+        message = explain_shortage(world.nodes, choice.need, world.gpu_requests, chosen)
+        return Problem(reason=InsufficientCapacity.reason(), message=trim(message))
+
+    def _warnings(self, option: Option) -> Iterator[str]:
+        count = self.workspace.resource.count
+        if option.node_count != count:
+            yield (
+                f"resource.count is {count}, and one instance of the model takes "
+                f"{option.node_count} nodes: so many are taken"
+            )
+        yield from option.warnings
+        yield from warnings(
+            self.workspace,
+            self.preset,
+            self.settings,
+            self.catalogue,
+            config_text=self.world.config_text,
+        )
+
+    def _deadlines(self) -> StepDeadlines:
+        rollout = self.workspace.rollout
+        if rollout is not None and rollout.progress_deadline_seconds:
+            return StepDeadlines(workload_seconds=rollout.progress_deadline_seconds)
+        if self.preset is None:
+            return StepDeadlines()
+        return StepDeadlines(workload_seconds=self.preset.ready_deadline_seconds)
 
 
-def _need(workspace: Workspace, world: World) -> NodeNeed:
-    resource = workspace.resource
-    selector = resource.label_selector
-    requirements = [
-        LabelRequirement(key, "In", (value,)) for key, value in selector.match_labels.items()
-    ]
-    requirements += [
-        LabelRequirement(one.key, one.operator, tuple(one.values))
-        for one in selector.match_expressions
-    ]
-    return NodeNeed(
-        workspace_uid=workspace.uid,
-        count=resource.count,
-        instance_type=resource.instance_type,
-        requirements=tuple(requirements),
-        preferred_nodes=frozenset(resource.preferred_nodes),
-        # Where nobody knows the instance type, one GPU is the least that a model server needs.
-        gpus=max(world.gpus_per_node, 1),
-    )
-
-
-def _shortage(need: NodeNeed, world: World, placement: Placement) -> Problem | None:
-    if placement.missing_count <= 0:
-        return None
-    chosen = [*placement.existing_nodes, *(claim.name for claim in placement.claims)]
-    message = explain_shortage(world.nodes, need, world.gpu_requests, chosen)
-    return Problem(reason=InsufficientCapacity.reason(), message=trim(message))
-
-
-def _steps(
-    base: WorkspacePlan, world: World, revision: str, placement: Placement
-) -> Iterator[Step]:
-    """Yield the steps that are not as they should be, in the order in which they run."""
-    node_names, are_nodes_ready = _look_at_nodes(world, placement)
-    count = len(placement.claims) + len(placement.existing_nodes)
-    workload = next((one for one in world.workloads if one.revision == revision), None)
-    is_serving = (
-        workload is not None and workload.node_names == node_names and is_running(workload, count)
-    )
-    if not are_nodes_ready:
-        yield Step.NODES
-    if workload is None:
-        yield Step.IMAGES
-    if not is_serving:
-        yield Step.WORKLOAD
-    has_traffic = base.active_revision == revision
-    if not is_serving or not has_traffic:
-        yield Step.ENDPOINT
-    if not has_traffic:
-        yield Step.TRAFFIC
-
-
-def _look_at_nodes(world: World, placement: Placement) -> tuple[frozenset[str], bool]:
-    """Return the nodes of the placement as far as they are known, and whether all are ready.
-
-    What counts as ready is what the step `nodes` waits for; if the two differed, a plan would ask
-    for ever for a step that has nothing to do.
-    """
-    nodes = {node.name: node for node in world.nodes}
-    claims = {claim.name: claim for claim in world.claims if not claim.is_deleting}
-    found: set[str] = set(placement.existing_nodes)
-    are_ready = all(_is_ready(nodes.get(name), 1) for name in placement.existing_nodes)
-    for spec in placement.claims:
-        claim = claims.get(spec.name)
-        if claim is None or not claim.node_name:
-            are_ready = False
-            continue
-        found.add(claim.node_name)
-        is_node_ready = _is_ready(nodes.get(claim.node_name), world.gpus_per_node)
-        are_ready = are_ready and claim.is_ready and is_node_ready
-    return frozenset(found), are_ready
-
-
-def _is_ready(node: NodeFacts | None, gpus: int) -> bool:
-    return node is not None and node.is_ready and node.gpu_capacity >= gpus
-
-
-def _deadlines(preset: Preset | None) -> StepDeadlines:
-    if preset is None:
-        return StepDeadlines()
-    return StepDeadlines(workload_seconds=preset.ready_deadline_seconds)
+def _why_no_option(options: Sequence[Option]) -> Problem | None:
+    """Return the first option's problem: it is the one that the user wants."""
+    problems = [option.problem for option in options if option.problem is not None]
+    if len(problems) < 2:  # noqa: PLR2004 - nothing to join
+        return problems[0] if problems else None
+    message = " | ".join(problem.message for problem in problems)
+    return Problem(reason=problems[0].reason, message=trim(message))

@@ -56,26 +56,26 @@ def pod_facts(obj: Mapping[str, Any]) -> PodFacts:
     )
 
 
-def gpu_request(pod: Mapping[str, Any]) -> int:
-    """Return the GPUs that the scheduler sets aside for the pod.
+def gpu_request(pod: Mapping[str, Any], device: str = names.GPU_RESOURCE) -> int:
+    """Return the GPUs (or devices of another kind) that the scheduler sets aside for the pod.
 
     Containers run together, so theirs add up; an ordinary init container runs alone, so the
     largest one counts (the scheduler's own rule).
     """
-    together = sum(_container_gpus(one) for one in objects_at(pod, "spec", "containers"))
+    together = sum(_devices(one, device) for one in objects_at(pod, "spec", "containers"))
     alone = 0
     for container in objects_at(pod, "spec", "initContainers"):
         if _is_sidecar(container):
-            together += _container_gpus(container)
+            together += _devices(container, device)
         else:
-            alone = max(alone, _container_gpus(container))
+            alone = max(alone, _devices(container, device))
     return max(together, alone)
 
 
-def _container_gpus(container: Mapping[str, Any]) -> int:
+def _devices(container: Mapping[str, Any], device: str) -> int:
     # Devices can't be overcommitted: a limit alone is also the request.
-    asked = mapping_at(container, "resources", "requests").get(names.GPU_RESOURCE)
-    allowed = mapping_at(container, "resources", "limits").get(names.GPU_RESOURCE)
+    asked = mapping_at(container, "resources", "requests").get(device)
+    allowed = mapping_at(container, "resources", "limits").get(device)
     return device_count(allowed if asked is None else asked)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from api.conditions import ConditionType
 from api.errors import trim
 from api.payloads import OperationRecord, ReportInput, Step, StepRecord
-from planner.conditions import judge
+from planner.conditions import is_ready, judge
 from planner.fields import objects_at, text_at
 
 _STEP_ORDER = {step: index for index, step in enumerate(Step)}
@@ -37,10 +37,14 @@ def render_status(
     status: dict[str, Any] = {
         **current,
         "phase": str(report.phase),
+        "state": _state(report, current),
         "observedGeneration": report.generation,
         "revision": report.revision,
         "activeRevision": report.active_revision,
         "preset": report.preset,
+        "instanceType": report.instance_type,
+        "targetNodeCount": report.target_node_count,
+        "warnings": list(report.warnings),
         "workerNodes": sorted(report.node_names),
         "timeline": [_step(record) for record in _in_order(report.timeline)],
         # A workflow appends; people read the newest first.
@@ -50,6 +54,13 @@ def render_status(
         ),
     }
     return None if is_same(status, current) else status
+
+
+def _state(report: ReportInput, current: Mapping[str, Any]) -> str:
+    """Return upstream's word for an inference: once it was ready, it is never pending again."""
+    if is_ready(report):
+        return "Ready"
+    return "Pending" if text_at(current, "state") in {"", "Pending"} else "NotReady"
 
 
 def merge_conditions(

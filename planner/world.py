@@ -18,6 +18,12 @@ class PlatformSettings:
     """Host (and port) put in front of the relative image references of the catalogue."""
     registry_plain_http: bool = False
     """The registry speaks HTTP without TLS (onebox)."""
+    hub_endpoint: str = "https://huggingface.co"
+    """Where models are downloaded from that no registry holds: Hugging Face, or a mirror of it."""
+    default_instance_type: str = "Standard_NC24ads_A100_v4"
+    """Instance type of new nodes where the Workspace names none; upstream's default."""
+    max_nodes_per_instance: int = 8
+    """Most nodes that one instance of a model may span; more is refused with the reason."""
     node_class_group: str = names.NODE_CLASS_GROUP
     node_class_kind: str = names.NODE_CLASS_KIND_ONEBOX
     node_class_name: str = "default"
@@ -26,6 +32,11 @@ class PlatformSettings:
     def provisions_nodes(self) -> bool:
         """Whether nodes may be asked for at all."""
         return self.provisioner != "byo"
+
+    @property
+    def sells_spot(self) -> bool:
+        """Whether new nodes can be had at another price, for as long as nobody else wants them."""
+        return self.provisioner not in {"byo", "onebox"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,8 @@ class NodeFacts:
     provider_id: str = ""
     gpu_capacity: int = 0
     """`status.allocatable` of the GPU resource."""
+    mig_capacity: Mapping[str, int] = field(default_factory=dict)
+    """`status.allocatable` of MIG slices, by resource: `nvidia.com/mig-1g.10gb`."""
     blocking_taint: str = ""
     """First taint that keeps our pods away, as "key=value:NoSchedule"; empty when none does."""
     is_out_of_service: bool = False
@@ -51,6 +64,12 @@ class NodeFacts:
     def instance_type(self) -> str:
         """Return the well-known label's value, or an empty string."""
         return self.labels.get(names.LABEL_INSTANCE_TYPE, "")
+
+    def capacity_of(self, device: str) -> int:
+        """Return how many of a device the node shows."""
+        return (
+            self.gpu_capacity if device == names.GPU_RESOURCE else self.mig_capacity.get(device, 0)
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +139,8 @@ class ServiceFacts:
     name: str
     workspace_uid: str = ""
     active_revision: str = ""
+    is_public: bool = False
+    """It has an address outside the cluster (type LoadBalancer)."""
 
 
 @dataclass(frozen=True)
@@ -134,12 +155,11 @@ class World:
     """Workloads that carry this Workspace's uid."""
     service: ServiceFacts | None = None
     gpu_requests: Mapping[str, int] = field(default_factory=dict)
-    """GPUs asked for by pods of *others*, by node name."""
+    """GPUs (or MIG slices, where the Workspace wants those) asked for by pods of *others*, by node
+    name."""
     config_text: str | None = None
     """Content of `inference.config`'s key, when the field is set and the ConfigMap exists."""
     missing: tuple[str, ...] = ()
     """Objects that the spec names and that do not exist, as "ConfigMap default/name"."""
     adopted_revisions: frozenset[str] = frozenset()
     """Revisions that have a ControllerRevision."""
-    gpus_per_node: int = 0
-    """GPUs of one node of the wanted instance type; 0 when neither catalogue nor nodes know."""

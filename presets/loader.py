@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -39,16 +40,17 @@ def load_catalogue(folder: Path = FOLDER) -> Catalogue:
     Raises:
         CatalogueError: naming file and key; whoever edits the catalogue fixes it.
     """
-    presets = tuple(_preset(path) for path in sorted((folder / "catalogue").glob("*.yaml")))
-    instance_types = tuple(
-        one
-        for path in sorted((folder / "instance_types").glob("*.yaml"))
-        for one in _instance_types(path)
-    )
-    try:
-        return Catalogue.of(presets, instance_types)
-    except ValueError as error:
-        raise CatalogueError(f"{folder}: {error}") from error
+    presets = [(str(path), _preset(path)) for path in _files(folder / "catalogue")]
+    instance_types = [
+        one for path in _files(folder / "instance_types") for one in _instance_types(path)
+    ]
+    _refuse_twins((where, name) for where, one in presets for name in (one.name, *one.aliases))
+    _refuse_twins((where, one.name) for where, one in instance_types)
+    return Catalogue.of(tuple(one for _, one in presets), tuple(one for _, one in instance_types))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.yaml"))
 
 
 def _preset(path: Path) -> Preset:
@@ -64,17 +66,27 @@ def _preset(path: Path) -> Preset:
     return preset
 
 
-def _instance_types(path: Path) -> list[InstanceType]:
+def _instance_types(path: Path) -> Iterator[tuple[str, InstanceType]]:
     content = _read(path)
     if not isinstance(content, dict) or not isinstance(content.get("instanceTypes"), list):
         raise CatalogueError(f"{path}: instanceTypes: a list is missing")
-    found = []
     for index, entry in enumerate(content["instanceTypes"]):
+        where = f"instanceTypes.{index}"
+        if isinstance(entry, dict) and "provider" in entry:
+            raise CatalogueError(f"{path}: {where}.provider: it is the name of the file")
         try:
-            found.append(InstanceType.model_validate({**entry, "provider": path.stem}))
+            one = InstanceType.model_validate({**entry, "provider": path.stem})
         except (ValidationError, TypeError) as error:
-            raise CatalogueError(_complaint(path, error, f"instanceTypes.{index}")) from error
-    return found
+            raise CatalogueError(_complaint(path, error, where)) from error
+        yield f"{path}: {where}", one
+
+
+def _refuse_twins(entries: Iterable[tuple[str, str]]) -> None:
+    places: dict[str, str] = {}
+    for where, name in entries:
+        first = places.setdefault(name.casefold(), where)
+        if first != where:
+            raise CatalogueError(f"{where}: {name!r} is a name in {first} already")
 
 
 def _read(path: Path) -> Any:

@@ -6,6 +6,9 @@ import socket
 import uuid
 from collections.abc import AsyncIterator
 
+# Its pytest plugin imports it at the end of the session, deep in the stack, where CPython 3.11 was
+# seen to fail with "AST constructor recursion depth mismatch"; loaded here, it is loaded once.
+import hypothesis  # noqa: F401
 import pytest
 import pytest_asyncio
 

@@ -145,10 +145,11 @@ LIMITS: Final[dict[str, ActivityLimits]] = {
         retry=_QUICK_RETRY,
         cancellation=_LEAVE,
     ),
-    # Two writes.
+    # Two writes. 30 s: another process than the one that planned asks the model hub once more,
+    # which takes 25 s at the worst.
     "adopt_workspace": ActivityLimits(
         task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
+        start_to_close=timedelta(seconds=30),
         schedule_to_close=OUTAGE_ALLOWANCE,
         heartbeat=None,
         retry=_QUICK_RETRY,

@@ -86,4 +86,6 @@ class Reporter:
             problem=state.problem,
             paused_reason=state.paused_reason if state.is_paused else "",
             deleting=state.phase is p.LifecyclePhase.DELETING,
+            target_node_count=plan.node_count,
+            warnings=plan.warnings,
         )

@@ -61,11 +61,13 @@ class Informer:
         namespace: str = "",
         labels: Mapping[str, str] | None = None,
         index_label: str = "",
+        metadata_only: bool = False,
     ) -> None:
         """Describe what to follow; `start` begins.
 
         Objects are also kept by the value of `index_label`, so that one Workspace's waiters look
-        at, and are woken by, that Workspace's objects only.
+        at, and are woken by, that Workspace's objects only. With `metadata_only` the server sends
+        nothing else of them: enough to learn that one changed.
         """
         self.kind = kind
         self.index_label = index_label
@@ -73,6 +75,7 @@ class Informer:
         self._cluster = cluster
         self._namespace = namespace
         self._labels = dict(labels or {})
+        self._metadata_only = metadata_only
         self._store: dict[_Key, dict[str, Any]] = {}
         self._subscribers: list[Subscriber] = []
         self._synced = asyncio.Event()
@@ -182,7 +185,9 @@ class Informer:
                 backoff_seconds = await _sleep_and_grow(backoff_seconds)
 
     async def _relist(self) -> str:
-        items, version = await self._cluster.list_page(self.kind, self._namespace, self._labels)
+        items, version = await self._cluster.list_page(
+            self.kind, self._namespace, self._labels, metadata_only=self._metadata_only
+        )
         self._last_contact_seconds = time.monotonic()
         self.relists_count += 1
         listed = {_key(item): item for item in items}
@@ -199,6 +204,7 @@ class Informer:
             version,
             self._namespace,
             labels=self._labels,
+            metadata_only=self._metadata_only,
             timeout_seconds=WATCH_SECONDS,
         )
         async with contextlib.aclosing(events):

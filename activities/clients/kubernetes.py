@@ -72,6 +72,10 @@ MAX_CONNECTIONS: Final = 200
 PAGE_SIZE: Final = 500
 """Objects per page of a list, as client-go's informers ask for."""
 
+_JSON: Final = "application/json"
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 _HTTP_OK: Final = 200
 _HTTP_MULTIPLE_CHOICES: Final = 300
 _HTTP_NOT_FOUND: Final = 404
@@ -169,8 +173,29 @@ class KubernetesClient:
                 return None
             raise
 
+    async def find_metadata(
+        self, kind: Kind, name: str, namespace: str = ""
+    ) -> dict[str, Any] | None:
+        """Return only the metadata of an object, or None when there is none.
+
+        The server sends nothing else, so this may ask for a Secret without learning what it holds.
+        """
+        try:
+            return await self._request(
+                "GET", kind.path(namespace, name), "get", kind.plural, accept=_METADATA_ONLY
+            )
+        except ApiError as error:
+            if error.status == _HTTP_NOT_FOUND:
+                return None
+            raise
+
     async def list_page(
-        self, kind: Kind, namespace: str = "", labels: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        namespace: str = "",
+        labels: Mapping[str, str] | None = None,
+        *,
+        metadata_only: bool = False,
     ) -> tuple[list[dict[str, Any]], str]:
         """Return all objects and the resource version from which a watch goes on.
 
@@ -184,12 +209,17 @@ class KubernetesClient:
             if token:
                 query["continue"] = token
             page = await self._request(
-                "GET", kind.path(namespace), "list", kind.plural, query=query
+                "GET",
+                kind.path(namespace),
+                "list",
+                kind.plural,
+                query=query,
+                accept=_METADATA_LIST if metadata_only else _JSON,
             )
             for item in page.get("items") or []:
-                # Items of a list lack the two fields that objects of a watch carry.
-                item.setdefault("apiVersion", kind.api_version)
-                item.setdefault("kind", kind.kind)
+                # Items of a list lack the two fields that objects of a watch carry, and those of
+                # metadata carry another kind's.
+                item.update(apiVersion=kind.api_version, kind=kind.kind)
                 items.append(item)
             token = page["metadata"].get("continue", "")
             if not token:
@@ -208,6 +238,7 @@ class KubernetesClient:
         namespace: str = "",
         *,
         labels: Mapping[str, str] | None = None,
+        metadata_only: bool = False,
         timeout_seconds: int,
     ) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
         """Yield (type, object) from `resource_version` on, bookmarks included.
@@ -228,7 +259,13 @@ class KubernetesClient:
             sock_read=timeout_seconds + WATCH_SILENCE_SECONDS,
         )
         response = await self._send(
-            "GET", kind.path(namespace), "watch", kind.plural, query=query, timeout=timeout
+            "GET",
+            kind.path(namespace),
+            "watch",
+            kind.plural,
+            query=query,
+            timeout=timeout,
+            accept=_METADATA_ONLY if metadata_only else _JSON,
         )
         try:
             if response.status >= _HTTP_MULTIPLE_CHOICES:
@@ -364,7 +401,8 @@ class KubernetesClient:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(
             total=REQUEST_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS
@@ -377,6 +415,7 @@ class KubernetesClient:
             query=query,
             body=body,
             content_type=content_type,
+            accept=accept,
             timeout=timeout,
         )
         try:
@@ -400,11 +439,12 @@ class KubernetesClient:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own type, passed through
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> aiohttp.ClientResponse:
         for observer in self._observers:
             observer(verb, plural)
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         for setting in (await self._configuration.auth_settings()).values():
             headers[setting["key"]] = setting["value"]
         url = f"{self._configuration.host}{path}"

@@ -9,7 +9,7 @@ from activities.clients.model_endpoint import EndpointNotReady
 from activities.context import ActivityContext
 from activities.errors import implements
 from activities.waiting import Deadline, Done, Still, wait_until
-from activities.workspace.reading import owned_by
+from activities.workspace.reading import owned_by, read_revision, sizing_of_workload
 from api import contracts, names
 from api import payloads as p
 from api.errors import RuntimeFailed, trim
@@ -32,9 +32,15 @@ class Endpoint:
     @implements(contracts.verify_endpoint)
     async def verify_endpoint(self, payload: p.VerifyEndpointInput) -> p.VerifyEndpointResult:
         """See the contract."""
+        revision = await read_revision(self._ctx, payload)
+        workload = names.workload_name(payload.workspace.name, payload.revision)
+        sizing = await sizing_of_workload(self._ctx, revision, workload)
+        # The other pods of one instance only lend it their GPUs.
+        is_one_instance = sizing is not None and sizing.nodes_per_instance > 1
+        only = f"{workload}-0" if is_one_instance else ""
 
         async def check() -> Done[p.VerifyEndpointResult] | Still:
-            urls = self._urls(payload)
+            urls = self._urls(payload, only)
             if not urls:
                 return Still("no pod of the revision has an address")
             try:
@@ -57,7 +63,8 @@ class Endpoint:
             index_value=payload.workspace.uid,
         )
 
-    def _urls(self, payload: p.VerifyEndpointInput) -> list[str]:
+    def _urls(self, payload: p.VerifyEndpointInput, only: str) -> list[str]:
+        """Return where the pods answer, or the one pod that does."""
         if self._ctx.settings.endpoint_base_url:
             return [self._ctx.settings.endpoint_base_url]
         ref = payload.workspace
@@ -72,7 +79,7 @@ class Endpoint:
         return [
             f"http://{pod.ip}:{names.PORT_SERVING}"
             for pod in sorted(pods, key=lambda pod: pod.name)
-            if pod.ip and not pod.is_deleting
+            if pod.ip and not pod.is_deleting and only in {"", pod.name}
         ]
 
     async def _check_model(self, url: str, model: str) -> None:

@@ -13,12 +13,10 @@ from activities.clients.kubernetes import HTTP_CONFLICT, PODS, ApiError
 from activities.context import ActivityContext
 from activities.errors import implements
 from activities.waiting import Deadline, Done, Still, wait_until
-from activities.workspace.reading import owned_by, preset_of, read_revision
+from activities.workspace.reading import RecordedRevision, owned_by, read_revision
 from api import contracts, names
 from api import payloads as p
 from api.errors import BY_REASON, RuntimeFailed
-from api.preset import Preset
-from api.workspace import Workspace
 from planner import facts
 from planner.pods import diagnose
 from planner.render import images_of, render_pull_pod
@@ -36,18 +34,18 @@ class Images:
     @implements(contracts.pull_images)
     async def pull_images(self, payload: p.PullImagesInput) -> p.PullImagesResult:
         """See the contract."""
-        workspace = await read_revision(self._ctx, payload)
-        preset = preset_of(self._ctx, workspace)
-        images = images_of(workspace, preset, self._ctx.settings.platform)
+        revision = await read_revision(self._ctx, payload)
+        images = images_of(revision.workspace, revision.preset, self._ctx.settings.platform)
         lacking = [name for name in payload.node_names if not self._has_all(name, images)]
         if lacking:
-            pods = await self._ensure_pods(workspace, preset, payload.revision, lacking)
+            pods = await self._ensure_pods(revision, payload.revision, lacking)
             try:
                 await self._await_pods(payload, pods)
             finally:
                 # A pull that failed leaves no pod behind either; its cause is in the error.
+                namespace = payload.workspace.namespace
                 for name in pods:
-                    await self._ctx.cluster.delete(PODS, name, workspace.namespace, grace_seconds=0)
+                    await self._ctx.cluster.delete(PODS, name, namespace, grace_seconds=0)
         return p.PullImagesResult(
             images=images, already_present=len(payload.node_names) - len(lacking)
         )
@@ -57,20 +55,21 @@ class Images:
         return obj is not None and facts.node_facts(obj).image_names.issuperset(images)
 
     async def _ensure_pods(
-        self,
-        workspace: Workspace,
-        preset: Preset | None,
-        revision: str,
-        node_names: Sequence[str],
+        self, recorded: RecordedRevision, revision: str, node_names: Sequence[str]
     ) -> list[str]:
         pods = []
         for index, node_name in enumerate(node_names):
             body = render_pull_pod(
-                workspace, preset, revision, node_name, index, self._ctx.settings.platform
+                recorded.workspace,
+                recorded.preset,
+                revision,
+                node_name,
+                index,
+                self._ctx.settings.platform,
             )
             pods.append(body["metadata"]["name"])
             try:
-                await self._ctx.cluster.create(PODS, body, workspace.namespace)
+                await self._ctx.cluster.create(PODS, body, recorded.workspace.namespace)
             except ApiError as error:
                 if error.status != HTTP_CONFLICT:
                     raise

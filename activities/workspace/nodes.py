@@ -6,12 +6,15 @@ from activities.clients.kubernetes import HTTP_CONFLICT, NODE_CLAIMS, ApiError
 from activities.context import ActivityContext
 from activities.errors import implements
 from activities.waiting import Deadline, Done, Still, wait_until
-from activities.workspace.reading import gpus_per_node, owned_by, preset_of, read_revision
-from api import contracts
+from activities.workspace.reading import nodes_named, owned_by, read_revision
+from api import contracts, names
 from api import payloads as p
 from api.errors import BY_REASON, NotReadyYet, ProviderFailed
 from planner import facts
+from planner.hardware import accelerator_of
+from planner.pod_facts import gpu_request
 from planner.render import render_node_claim
+from planner.render.resources import device_resource
 
 
 class Nodes:
@@ -26,11 +29,12 @@ class Nodes:
         self, payload: p.EnsureNodeClaimsInput
     ) -> p.EnsureNodeClaimsResult:
         """See the contract."""
-        workspace = await read_revision(self._ctx, payload)
-        preset = preset_of(self._ctx, workspace)
+        revision = await read_revision(self._ctx, payload)
         created = []
         for claim in payload.claims:
-            body = render_node_claim(workspace, claim, preset, self._ctx.settings.platform)
+            body = render_node_claim(
+                revision.workspace, claim, revision.preset, self._ctx.settings.platform
+            )
             try:
                 await self._ctx.cluster.create(NODE_CLAIMS, body)
             except ApiError as error:
@@ -60,19 +64,22 @@ class Nodes:
     @implements(contracts.await_nodes)
     async def await_nodes(self, payload: p.AwaitNodesInput) -> p.AwaitNodesResult:
         """See the contract."""
-        workspace = await read_revision(self._ctx, payload)
+        workspace = (await read_revision(self._ctx, payload)).workspace
         wanted = len(payload.claim_names) + len(payload.existing_nodes)
         informers = self._ctx.informers
-        gpu_count = gpus_per_node(self._ctx, workspace)
+        device = device_resource(workspace)
+        # Pods of the user's own may ask for no GPU at all; those of a model always ask for one.
+        template = workspace.inference.template if workspace.inference is not None else None
+        least = 1 if template is None else min(gpu_request(template), 1)
 
         async def check() -> Done[list[str]] | Still:
             ready: list[str] = []
             sentences: list[str] = []
             for name in payload.claim_names:
-                node_name, sentence = self._look_at_claim(name, gpu_count)
+                node_name, sentence = self._look_at_claim(name)
                 (ready if node_name else sentences).append(node_name or sentence)
             for name in payload.existing_nodes:
-                sentence = self._look_at_node(name, 1)
+                sentence = self._look_at_node(name, device, least)
                 (sentences if sentence else ready).append(sentence or name)
             if len(ready) == wanted:
                 return Done(sorted(ready))
@@ -91,7 +98,7 @@ class Nodes:
         )
         return p.AwaitNodesResult(node_names=node_names)
 
-    def _look_at_claim(self, name: str, gpu_count: int) -> tuple[str, str]:
+    def _look_at_claim(self, name: str) -> tuple[str, str]:
         """Return the ready node's name, or what is still missing."""
         obj = self._ctx.informers.node_claims.get(name)
         if obj is None:
@@ -104,10 +111,14 @@ class Nodes:
             raise cause(f"NodeClaim {name} ({claim.instance_type}): {claim.failure_message}")
         if not claim.is_ready or not claim.node_name:
             return "", f"{name}: {claim.sentence}"
-        sentence = self._look_at_node(claim.node_name, gpu_count)
+        nodes = nodes_named(self._ctx, [claim.node_name])
+        accelerator = accelerator_of(claim.instance_type, self._ctx.catalogue, nodes)
+        # Where nobody knows the instance type, one GPU is the least that a model server needs.
+        gpu_count = 1 if accelerator is None else accelerator.count
+        sentence = self._look_at_node(claim.node_name, names.GPU_RESOURCE, gpu_count)
         return ("", sentence) if sentence else (claim.node_name, "")
 
-    def _look_at_node(self, name: str, gpu_count: int) -> str:
+    def _look_at_node(self, name: str, device: str, count: int) -> str:
         """Return what keeps a node from being used, or an empty string."""
         obj = self._ctx.informers.nodes.get(name)
         if obj is None:
@@ -115,6 +126,8 @@ class Nodes:
         node = facts.node_facts(obj)
         if not node.is_ready:
             return f"{name}: not ready"
-        if node.gpu_capacity < gpu_count:
-            return f"{name}: shows {node.gpu_capacity} of {gpu_count} GPUs"
+        shown = node.capacity_of(device)
+        if shown < count:
+            what = "GPUs" if device == names.GPU_RESOURCE else device
+            return f"{name}: shows {shown} of {count} {what}"
         return ""

@@ -12,16 +12,12 @@ from activities.clients.kubernetes import (
 )
 from activities.context import ActivityContext
 from activities.errors import implements
-from activities.workspace.reading import (
-    list_revisions,
-    observe_world,
-    preset_of,
-    read_config,
-    spec_of,
-)
+from activities.workspace.models import find_model
+from activities.workspace.reading import list_revisions, observe_world, revision_of
+from activities.workspace.references import read_config
 from api import contracts, names
 from api import payloads as p
-from api.errors import Conflict, InvalidWorkspace
+from api.errors import BY_REASON, Conflict, HubUnavailable, InvalidWorkspace, UnknownPreset
 from api.workspace import Workspace
 from planner.plan import plan
 from planner.render import render_controller_revision
@@ -47,9 +43,13 @@ class Planning:
             workspace = Workspace.from_object(obj)
         except InvalidWorkspace as error:
             return _unreadable(obj, error)
-        world = await observe_world(self._ctx, workspace)
-        preset = preset_of(self._ctx, workspace)
-        return plan(workspace, world, preset, self._ctx.settings.platform, self._ctx.catalogue)
+        records = await list_revisions(self._ctx, workspace.ref())
+        model = await find_model(self._ctx, workspace, records)
+        world = await observe_world(self._ctx, workspace, model, records)
+        decision = plan(
+            workspace, world, model.preset, self._ctx.settings.platform, self._ctx.catalogue
+        )
+        return decision if model.problem is None else _without_model(decision, model.problem)
 
     @implements(contracts.adopt_workspace)
     async def adopt_workspace(self, payload: p.AdoptInput) -> p.AdoptResult:
@@ -66,17 +66,30 @@ class Planning:
         ):
             return p.AdoptResult(superseded=True)
         workspace = Workspace.from_object(obj)
-        if await self._revision_now(workspace) != payload.revision:
-            return p.AdoptResult(superseded=True)
-        await self._add_finalizer(obj)
-        number = await self._record_revision(workspace, payload.revision)
-        return p.AdoptResult(revision_number=number)
-
-    async def _revision_now(self, workspace: Workspace) -> str:
+        records = await list_revisions(self._ctx, workspace.ref())
+        model = await find_model(self._ctx, workspace, records)
+        if model.problem is not None:
+            # It could be looked up for the plan a moment ago: this passes, or the next plan tells.
+            raise BY_REASON.get(model.problem.reason, HubUnavailable)(model.problem.message)
         # A ConfigMap is part of a revision and has no generation of the Workspace's to tell.
         config_text, _ = await read_config(self._ctx, workspace)
-        preset = preset_of(self._ctx, workspace)
-        return revision_hash(workspace, preset, config_text, self._ctx.settings.platform)
+        now = revision_hash(workspace, model.preset, config_text, self._ctx.settings.platform)
+        if now != payload.revision:
+            return p.AdoptResult(superseded=True)
+        await self._add_finalizer(obj)
+        known = next((one for one in records if revision_of(one) == payload.revision), None)
+        if known is not None:
+            return p.AdoptResult(revision_number=int(known["revision"]))
+        number = 1 + max((int(one["revision"]) for one in records), default=0)
+        body = render_controller_revision(
+            workspace,
+            payload.revision,
+            number,
+            config_text=config_text,
+            hub_preset=model.to_record,
+        )
+        await self._record(workspace, payload.revision, body)
+        return p.AdoptResult(revision_number=number)
 
     async def _add_finalizer(self, obj: dict[str, Any]) -> None:
         metadata = obj["metadata"]
@@ -96,29 +109,40 @@ class Planning:
             metadata["namespace"],
         )
 
-    async def _record_revision(self, workspace: Workspace, revision: str) -> int:
-        ref = p.WorkspaceRef(namespace=workspace.namespace, name=workspace.name, uid=workspace.uid)
-        recorded = await list_revisions(self._ctx, ref)
-        name = names.workload_name(ref.name, revision)
-        for item in recorded:
-            if item["metadata"]["name"] == name:
-                return int(item["revision"])
-        number = 1 + max((int(item["revision"]) for item in recorded), default=0)
-        body = render_controller_revision(workspace, revision, number)
+    async def _record(self, workspace: Workspace, revision: str, body: dict[str, Any]) -> None:
+        name, namespace = body["metadata"]["name"], workspace.namespace
         try:
-            await self._ctx.cluster.create(CONTROLLER_REVISIONS, body, ref.namespace)
+            await self._ctx.cluster.create(CONTROLLER_REVISIONS, body, namespace)
         except ApiError as error:
             if error.status != HTTP_CONFLICT:
                 raise
             # Of the same name and not ours: left by an object that had this name before. The
             # garbage collector takes it; until then the activity tries again.
-            await self._ctx.cluster.delete(CONTROLLER_REVISIONS, name, ref.namespace)
+            await self._ctx.cluster.delete(CONTROLLER_REVISIONS, name, namespace)
             raise Conflict(
                 f"ControllerRevision {name} of an earlier Workspace is in the way"
             ) from error
         # Every step of the operation renders from it next, most likely in this process.
-        self._ctx.revisions.put((workspace.uid, revision), spec_of(body))
-        return number
+        self._ctx.revisions.put((workspace.uid, revision), body["data"])
+
+
+def _without_model(decision: p.WorkspacePlan, problem: p.Problem) -> p.WorkspacePlan:
+    """Return the plan for a Workspace whose model could not be looked up.
+
+    It is a plan and no error: it says which object it is about, the reason says whether time or the
+    user mends it, and what runs goes on running.
+    """
+    told = decision.problem
+    is_told_more = told is not None and told.reason != UnknownPreset.reason()
+    if decision.deleting or is_told_more:
+        return decision
+    return p.WorkspacePlan(
+        found=True,
+        uid=decision.uid,
+        generation=decision.generation,
+        active_revision=decision.active_revision,
+        problem=problem,
+    )
 
 
 def _unreadable(obj: dict[str, Any], error: InvalidWorkspace) -> p.WorkspacePlan:

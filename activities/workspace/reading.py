@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from activities.clients.kubernetes import CONFIG_MAPS, CONTROLLER_REVISIONS, WORKSPACES
+from activities.clients.kubernetes import CONTROLLER_REVISIONS, STATEFUL_SETS, WORKSPACES
 from activities.context import ActivityContext
 from activities.errors import WorkspaceGone
+from activities.workspace.models import FoundModel, preset_in
+from activities.workspace.references import missing_secrets, read_config
 from api import names
-from api.errors import MissingReference
+from api.errors import BY_REASON, InvalidWorkspace, MissingReference
 from api.payloads import RevisionInput, WorkspaceRef
 from api.preset import Preset
 from api.workspace import Workspace
 from planner import facts
-from planner.world import World
-
-CONFIG_KEY: Final = "inference_config.yaml"
-"""Key of the ConfigMap that `inference.config` names (upstream's contract)."""
+from planner.options import sizing_for
+from planner.render.resources import device_resource
+from planner.render.revisions import RENDERING_ANNOTATIONS
+from planner.sizing import Sizing
+from planner.world import NodeFacts, World
 
 REVISION_FIELDS: Final = ("resource", "inference", "tuning")
+
+NODE_FIELDS: Final = ("capacityType", "fallbackInstanceTypes", "preferredNodes")
+"""Fields of `resource` that pods do not feel. An edit of them makes no new revision, so what counts
+is what they are today."""
+
+
+@dataclass(frozen=True)
+class RecordedRevision:
+    """Everything that the objects of one revision are made from."""
+
+    workspace: Workspace
+    """Its spec and rendering annotations as they were recorded; the rest as it is today."""
+    preset: Preset | None
+    """The model, recorded or of the catalogue; None for pods of the user's own."""
+    config_text: str | None
+    """Content of `inference.config` when the revision was recorded."""
 
 
 def owned_by(ref: WorkspaceRef) -> dict[str, str]:
@@ -35,8 +55,11 @@ async def find_workspace_object(ctx: ActivityContext, ref: WorkspaceRef) -> dict
     return obj
 
 
-async def read_revision(ctx: ActivityContext, payload: RevisionInput) -> Workspace:
-    """Return the Workspace as it was recorded in a revision, with today's metadata.
+# --- a recorded revision ----------------------------------------------------------------------
+
+
+async def read_revision(ctx: ActivityContext, payload: RevisionInput) -> RecordedRevision:
+    """Return what was recorded of a revision, with today's metadata of its Workspace.
 
     A step renders from the revision and not from the live spec, so that an edit in the middle of
     an operation can't mix two specs in one workload.
@@ -53,15 +76,14 @@ async def read_revision(ctx: ActivityContext, payload: RevisionInput) -> Workspa
     if obj is None:
         raise WorkspaceGone(f"Workspace {ref.namespace}/{ref.name} is gone")
     key = (obj["metadata"]["uid"], payload.revision)
-    spec = ctx.revisions.get(key)
-    if spec is None:
-        spec = await _read_recorded_spec(ctx, payload)
-        ctx.revisions.put(key, spec)
-    rest = {key: value for key, value in obj.items() if key not in REVISION_FIELDS}
-    return Workspace.from_object({**rest, **spec})
+    data = ctx.revisions.get(key)
+    if data is None:
+        data = await _read_record(ctx, payload)
+        ctx.revisions.put(key, data)
+    return _revision(ctx, obj, data)
 
 
-async def _read_recorded_spec(ctx: ActivityContext, payload: RevisionInput) -> dict[str, Any]:
+async def _read_record(ctx: ActivityContext, payload: RevisionInput) -> dict[str, Any]:
     namespace = payload.workspace.namespace
     name = names.workload_name(payload.workspace.name, payload.revision)
     recorded = await ctx.cluster.find(CONTROLLER_REVISIONS, name, namespace)
@@ -69,42 +91,94 @@ async def _read_recorded_spec(ctx: ActivityContext, payload: RevisionInput) -> d
         raise MissingReference(
             f"ControllerRevision {namespace}/{name} is gone; edit the Workspace or send `retry`"
         )
-    return spec_of(recorded)
+    data: dict[str, Any] = recorded["data"]
+    return data
 
 
-def spec_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the spec that a ControllerRevision of ours records."""
-    return {key: recorded["data"][key] for key in REVISION_FIELDS if recorded["data"].get(key)}
+def _revision(
+    ctx: ActivityContext, obj: Mapping[str, Any], data: Mapping[str, Any]
+) -> RecordedRevision:
+    annotations = {
+        key: value
+        for key, value in (obj["metadata"].get("annotations") or {}).items()
+        if key not in RENDERING_ANNOTATIONS
+    }
+    annotations.update(data.get("annotations") or {})
+    rest = {key: value for key, value in obj.items() if key not in REVISION_FIELDS}
+    spec = {key: data[key] for key in REVISION_FIELDS if data.get(key)}
+    spec["resource"] = {
+        **{key: value for key, value in data["resource"].items() if key not in NODE_FIELDS},
+        **{key: value for key, value in (obj.get("resource") or {}).items() if key in NODE_FIELDS},
+    }
+    metadata = {**obj["metadata"], "annotations": annotations}
+    workspace = Workspace.from_object({**rest, **spec, "metadata": metadata})
+    preset = preset_in({"data": data}) or ctx.catalogue.get(workspace.preset_name)
+    return RecordedRevision(workspace, preset, data.get("config"))
 
 
-def preset_of(ctx: ActivityContext, workspace: Workspace) -> Preset | None:
-    """Return the catalogue's entry for the Workspace's model, if it names one."""
-    for feature in (workspace.inference, workspace.tuning):
-        if feature is not None and feature.preset is not None:
-            return ctx.catalogue.get(feature.preset.name)
-    return None
+def sizing_on(
+    ctx: ActivityContext, revision: RecordedRevision, node_names: Sequence[str]
+) -> Sizing | None:
+    """Return how a revision's model is laid over these nodes; None for pods of the user's own.
 
-
-def gpus_per_node(ctx: ActivityContext, workspace: Workspace) -> int:
-    """Return the GPUs of one node: by catalogue, else as nodes of that type show; 0 if unknown."""
-    instance_type = workspace.resource.instance_type
-    known = ctx.catalogue.instance_type(instance_type)
-    if known is not None:
-        return known.gpu_count
-    return facts.gpus_of_instance_type(
-        [facts.node_facts(node) for node in ctx.informers.nodes.list()], instance_type
+    Raises:
+        InvalidWorkspace: it does not fit on them.
+    """
+    if revision.preset is None:
+        return None
+    found = sizing_for(
+        revision.workspace,
+        revision.preset,
+        ctx.settings.platform,
+        ctx.catalogue,
+        config_text=revision.config_text,
+        nodes=nodes_named(ctx, node_names),
     )
+    if isinstance(found, Sizing):
+        return found
+    raise BY_REASON.get(found.reason, InvalidWorkspace)(found.message)
 
 
-async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:
+async def sizing_of_workload(
+    ctx: ActivityContext, revision: RecordedRevision, name: str
+) -> Sizing | None:
+    """Return how the model of a workload is laid over the nodes that the workload may run on."""
+    namespace = revision.workspace.namespace
+    workload = ctx.informers.stateful_sets.get(name, namespace)
+    if workload is None:
+        # Made a moment ago, it may not be in the cache yet.
+        workload = await ctx.cluster.find(STATEFUL_SETS, name, namespace)
+    node_names = facts.workload_facts(workload).node_names if workload is not None else ()
+    return sizing_on(ctx, revision, sorted(node_names))
+
+
+def nodes_named(ctx: ActivityContext, node_names: Sequence[str]) -> list[NodeFacts]:
+    """Return the facts of these nodes, as far as they exist."""
+    found = [ctx.informers.nodes.get(name) for name in node_names]
+    return [facts.node_facts(node) for node in found if node is not None]
+
+
+# --- the world --------------------------------------------------------------------------------
+
+
+async def observe_world(
+    ctx: ActivityContext,
+    workspace: Workspace,
+    model: FoundModel,
+    records: Sequence[Mapping[str, Any]],
+) -> World:
     """Gather every fact that a plan is made from: caches for the many, live reads for the few."""
-    ref = WorkspaceRef(namespace=workspace.namespace, name=workspace.name, uid=workspace.uid)
+    ref = workspace.ref()
     labels = owned_by(ref)
     informers = ctx.informers
     # By name: the headless Service of several nodes carries the same labels.
     service = informers.services.get(ref.name, ref.namespace)
-    config_text, missing = await read_config(ctx, workspace)
-    recorded = await list_revisions(ctx, ref)
+    config_text: str | None = None
+    missing: tuple[str, ...] = ()
+    if not workspace.is_deleting:
+        # What an object names does not matter any more when it goes, and can't hinder it.
+        config_text, missing = await read_config(ctx, workspace)
+        missing = (*missing, *await missing_secrets(ctx, workspace), *model.missing)
     return World(
         nodes=tuple(facts.node_facts(node) for node in informers.nodes.list()),
         claims=tuple(facts.claim_facts(claim) for claim in informers.node_claims.list("", labels)),
@@ -114,29 +188,15 @@ async def observe_world(ctx: ActivityContext, workspace: Workspace) -> World:
         ),
         service=facts.service_facts(service) if service is not None else None,
         gpu_requests=facts.gpu_requests_by_node(
-            informers.pods.list(), workspace.uid, informers.stateful_sets.list()
+            informers.pods.list(),
+            workspace.uid,
+            informers.stateful_sets.list(),
+            device_resource(workspace),
         ),
         config_text=config_text,
-        missing=missing,
-        adopted_revisions=frozenset(revision_of(item) for item in recorded),
-        gpus_per_node=gpus_per_node(ctx, workspace),
+        missing=tuple(sorted(set(missing))),
+        adopted_revisions=frozenset(revision_of(record) for record in records),
     )
-
-
-async def read_config(
-    ctx: ActivityContext, workspace: Workspace
-) -> tuple[str | None, tuple[str, ...]]:
-    """Return the text of `inference.config`, or what of it does not exist."""
-    if workspace.inference is None or not workspace.inference.config:
-        return None, ()
-    name = workspace.inference.config
-    config_map = await ctx.cluster.find(CONFIG_MAPS, name, workspace.namespace)
-    if config_map is None:
-        return None, (f"ConfigMap {workspace.namespace}/{name}",)
-    text = (config_map.get("data") or {}).get(CONFIG_KEY)
-    if text is None:
-        return None, (f"key {CONFIG_KEY} of ConfigMap {workspace.namespace}/{name}",)
-    return text, ()
 
 
 async def list_revisions(ctx: ActivityContext, ref: WorkspaceRef) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from activities.clients.kubernetes import (
+    CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     NODE_CLAIMS,
     NODES,
@@ -21,7 +22,7 @@ from activities.workspace.reading import find_workspace_object, owned_by
 from api import contracts, names
 from api import payloads as p
 
-NAMESPACED_KINDS: Final = (SERVICES, STATEFUL_SETS, PODS, CONTROLLER_REVISIONS)
+NAMESPACED_KINDS: Final = (SERVICES, STATEFUL_SETS, PODS, CONFIG_MAPS, CONTROLLER_REVISIONS)
 """Kinds that the platform makes in a Workspace's namespace, in the order of removal: traffic
 first, so that nobody is sent to a server that is about to end. Revisions last: they are the record
 from which a step that still runs renders."""

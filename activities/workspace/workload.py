@@ -6,23 +6,18 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from activities.clients.kubernetes import (
-    HTTP_CONFLICT,
-    PODS,
-    SERVICES,
-    STATEFUL_SETS,
-    ApiError,
-)
+from activities.clients.kubernetes import CONFIG_MAPS, PODS, SERVICES, STATEFUL_SETS
 from activities.context import ActivityContext
 from activities.errors import implements
 from activities.waiting import Deadline, Done, Still, wait_until
-from activities.workspace.reading import gpus_per_node, owned_by, preset_of, read_revision
+from activities.workspace.owning import ensure_exists
+from activities.workspace.reading import owned_by, read_revision, revision_of, sizing_on
 from api import contracts, names
 from api import payloads as p
-from api.errors import BY_REASON, Conflict, InsufficientCapacity, RuntimeFailed
+from api.errors import BY_REASON, InsufficientCapacity, RuntimeFailed
 from planner import facts
 from planner.pods import diagnose, failure_of
-from planner.render import render_headless_service, render_workload
+from planner.render import render_config_map, render_headless_service, render_workload
 from planner.world import PodFacts
 
 NO_ROOM_SECONDS: Final = 30.0
@@ -40,18 +35,25 @@ class Workload:
     @implements(contracts.ensure_workload)
     async def ensure_workload(self, payload: p.EnsureWorkloadInput) -> p.EnsureWorkloadResult:
         """See the contract."""
-        workspace = await read_revision(self._ctx, payload)
+        revision = await read_revision(self._ctx, payload)
         body = render_workload(
-            workspace,
-            preset_of(self._ctx, workspace),
+            revision.workspace,
+            revision.preset,
             payload.revision,
             payload.node_names,
             self._ctx.settings.platform,
-            gpus_per_node(self._ctx, workspace),
+            sizing_on(self._ctx, revision, payload.node_names),
         )
+        # What pods mount and how they find each other comes before the first pod.
+        if revision.config_text is not None:
+            config_map = render_config_map(
+                revision.workspace, payload.revision, revision.config_text
+            )
+            await ensure_exists(self._ctx, CONFIG_MAPS, config_map)
         if body["spec"]["replicas"] > 1:
-            await self._create_if_absent(SERVICES, render_headless_service(workspace))
-        created = await self._create_if_absent(STATEFUL_SETS, body)
+            headless = render_headless_service(revision.workspace)
+            await ensure_exists(self._ctx, SERVICES, headless)
+        created = await ensure_exists(self._ctx, STATEFUL_SETS, body)
         if not created:
             await self._match(body)
             await self._restart_failed_pods(payload)
@@ -61,26 +63,12 @@ class Workload:
             replicas=body["spec"]["replicas"],
         )
 
-    async def _create_if_absent(self, kind: Any, body: Mapping[str, Any]) -> bool:
-        try:
-            await self._ctx.cluster.create(kind, body, body["metadata"]["namespace"])
-        except ApiError as error:
-            if error.status != HTTP_CONFLICT:
-                raise
-            return False
-        return True
-
     async def _match(self, body: Mapping[str, Any]) -> None:
         """Bring an existing StatefulSet to what may differ within one revision: where, how many."""
         metadata, spec = body["metadata"], body["spec"]
         existing = await self._ctx.cluster.get(
             STATEFUL_SETS, metadata["name"], metadata["namespace"]
         )
-        uid = metadata["labels"][names.LABEL_WORKSPACE_UID]
-        if existing["metadata"]["labels"].get(names.LABEL_WORKSPACE_UID) != uid:
-            raise Conflict(
-                f"StatefulSet {metadata['name']} of an earlier Workspace is still being removed"
-            )
         wanted = {
             "replicas": spec["replicas"],
             "template": {"spec": {"affinity": spec["template"]["spec"]["affinity"]}},
@@ -157,6 +145,7 @@ class Workload:
         gone = [names.workload_name(ref.name, revision) for revision in payload.revisions]
         for name in gone:
             await self._ctx.cluster.delete(STATEFUL_SETS, name, ref.namespace)
+        await self._delete_configs(payload)
 
         async def check() -> Done[None] | Still:
             pods = [pod.name for revision in payload.revisions for pod in self._pods(ref, revision)]
@@ -175,6 +164,19 @@ class Workload:
             index_value=ref.uid,
         )
         return p.RetireWorkloadsResult(retired=sorted(gone))
+
+    async def _delete_configs(self, payload: p.RetireWorkloadsInput) -> None:
+        # By label, as a user may have a ConfigMap of any name. A revision that comes back gets its
+        # own anew: the text is recorded.
+        namespace = payload.workspace.namespace
+        for obj in await self._ctx.cluster.list(
+            CONFIG_MAPS, namespace, owned_by(payload.workspace)
+        ):
+            if revision_of(obj) in payload.revisions:
+                metadata = obj["metadata"]
+                await self._ctx.cluster.delete(
+                    CONFIG_MAPS, metadata["name"], namespace, uid=metadata["uid"]
+                )
 
 
 class _Room:

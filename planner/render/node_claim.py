@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from api import names
 from api.payloads import ClaimSpec
 from api.preset import Preset
-from api.workspace import Workspace
+from api.workspace import CapacityType, Workspace
 from planner.render.ownership import ownership_labels
 from planner.world import PlatformSettings
 
 OUR_NODE_CLASS_KINDS: Final = frozenset({names.NODE_CLASS_KIND_ONEBOX})
 """Kinds of node class whose claims our own NodeClaimWorkflow serves."""
+
+CAPACITY_TYPES: Final[Mapping[CapacityType, tuple[str, ...]]] = MappingProxyType(
+    {
+        CapacityType.ON_DEMAND: ("on-demand",),
+        CapacityType.SPOT: ("spot",),
+        # Of several, Karpenter takes spot first by itself.
+        CapacityType.SPOT_WITH_FALLBACK: ("on-demand", "spot"),
+    }
+)
+"""What the spec asks for, in the words of Karpenter's requirement."""
 
 
 def render_node_claim(
@@ -28,11 +40,11 @@ def render_node_claim(
             **ownership_labels(workspace),
             names.LABEL_NODE_POOL: names.NODE_POOL,
         },
-        # Karpenter must not move a model server to a cheaper node while it answers.
-        "annotations": {names.ANNOTATION_DO_NOT_DISRUPT: "true"},
+        "annotations": _annotations(workspace),
     }
     if _is_served_by_us(settings):
         metadata["finalizers"] = [names.FINALIZER_NODE_CLAIM]
+    capacity_type = workspace.resource.capacity_type or CapacityType.ON_DEMAND
     return {
         "apiVersion": f"{names.KARPENTER_GROUP}/{names.KARPENTER_VERSION}",
         "kind": "NodeClaim",
@@ -47,6 +59,8 @@ def render_node_claim(
                 _in(names.LABEL_NODE_POOL, names.NODE_POOL),
                 _in(names.LABEL_INSTANCE_TYPE, claim.instance_type),
                 _in("kubernetes.io/os", "linux"),
+                # Said in any case: left out, Karpenter would prefer spot.
+                _in(names.LABEL_CAPACITY_TYPE, *CAPACITY_TYPES[capacity_type]),
             ],
             "resources": {"requests": {"ephemeral-storage": preset.disk if preset else "0"}},
             "taints": [
@@ -60,6 +74,15 @@ def render_node_claim(
     }
 
 
+def _annotations(workspace: Workspace) -> dict[str, str]:
+    # Karpenter must not move a model server to a cheaper node while it answers.
+    annotations = {names.ANNOTATION_DO_NOT_DISRUPT: "true"}
+    family = workspace.annotations.get(names.ANNOTATION_NODE_IMAGE_FAMILY, "").strip().lower()
+    if family:
+        annotations[names.ANNOTATION_NODE_IMAGE_FAMILY] = family
+    return annotations
+
+
 def _is_served_by_us(settings: PlatformSettings) -> bool:
     return (
         settings.node_class_group == names.NODE_CLASS_GROUP
@@ -67,5 +90,5 @@ def _is_served_by_us(settings: PlatformSettings) -> bool:
     )
 
 
-def _in(key: str, value: str) -> dict[str, Any]:
-    return {"key": key, "operator": "In", "values": [value]}
+def _in(key: str, *values: str) -> dict[str, Any]:
+    return {"key": key, "operator": "In", "values": list(values)}

@@ -45,3 +45,8 @@ def owned_metadata(workspace: Workspace, name: str, labels: dict[str, str]) -> d
             }
         ],
     }
+
+
+def headless_service_name(workspace: Workspace) -> str:
+    """Return the name of the Service that gives each pod a DNS name."""
+    return f"{workspace.name}-headless"

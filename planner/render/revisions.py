@@ -1,32 +1,69 @@
-"""The record of a revision: the spec as it was when the revision was first seen."""
+"""The record of a revision: everything that its pods were made from when it was first seen."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from api import names
+from api.preset import Preset
 from api.workspace import Workspace
 from planner.render.ownership import owned_metadata, revision_labels
 
+RENDERING_ANNOTATIONS: Final = (names.ANNOTATION_PERFORMANCE_MODE, names.ANNOTATION_RUNTIME)
+"""Annotations of the Workspace that pods are made from, sorted. Those that only a Service or a node
+is made from take effect without a new revision."""
 
-def render_controller_revision(workspace: Workspace, revision: str, number: int) -> dict[str, Any]:
+LABEL_OWNER: Final = "workspace.kaito.io/name"
+"""Upstream's label on its records; scripts of users select by it."""
+
+
+def render_controller_revision(
+    workspace: Workspace,
+    revision: str,
+    number: int,
+    *,
+    config_text: str | None = None,
+    hub_preset: Preset | None = None,
+) -> dict[str, Any]:
     """Return the ControllerRevision from which a step renders, whatever is edited meanwhile.
 
     Defaults are written out: another version of the platform may have others.
+
+    Args:
+        workspace: As it is when the revision is first seen.
+        revision: Its hash.
+        number: Counts the revisions of the Workspace.
+        config_text: Content of the ConfigMap that `inference.config` names.
+        hub_preset: What was found out of a model that the catalogue lacks, so that it stays pinned.
     """
+    data: dict[str, Any] = workspace.model_dump(
+        mode="json",
+        by_alias=True,
+        exclude_none=True,
+        include={"resource", "inference", "tuning"},
+    )
+    if config_text is not None:
+        data["config"] = config_text
+    if annotations := rendering_annotations(workspace):
+        data["annotations"] = annotations
+    if hub_preset is not None:
+        data["hubPreset"] = hub_preset.model_dump(mode="json", by_alias=True)
+    labels = {**revision_labels(workspace, revision), LABEL_OWNER: workspace.name}
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
         "metadata": owned_metadata(
-            workspace,
-            names.workload_name(workspace.name, revision),
-            revision_labels(workspace, revision),
+            workspace, names.workload_name(workspace.name, revision), labels
         ),
         "revision": number,
-        "data": workspace.model_dump(
-            mode="json",
-            by_alias=True,
-            exclude_none=True,
-            include={"resource", "inference", "tuning"},
-        ),
+        "data": data,
+    }
+
+
+def rendering_annotations(workspace: Workspace) -> dict[str, str]:
+    """Return the annotations that the pods of the Workspace are made from, as they are written."""
+    return {
+        key: workspace.annotations[key]
+        for key in RENDERING_ANNOTATIONS
+        if key in workspace.annotations
     }

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from api import names
 from api.workspace import Workspace
-from planner.render.ownership import owned_metadata, ownership_labels, revision_labels
+from planner.render.ownership import (
+    headless_service_name,
+    owned_metadata,
+    ownership_labels,
+    revision_labels,
+)
+from planner.sizing import Sizing
+
+POD_NAME_LABEL: Final = "statefulset.kubernetes.io/pod-name"
+"""Set by the StatefulSet controller."""
 
 
-def headless_service_name(workspace: Workspace) -> str:
-    """Return the name of the Service that gives each replica a DNS name."""
-    return f"{workspace.name}-headless"
+def render_service(
+    workspace: Workspace, revision: str, sizing: Sizing | None = None
+) -> dict[str, Any]:
+    """Return the Service of the Workspace; its selector says which revision gets the traffic.
 
-
-def render_service(workspace: Workspace, revision: str) -> dict[str, Any]:
-    """Return the Service of the Workspace; its selector says which revision gets the traffic."""
+    Of an instance that spans several nodes, only pod 0 answers. Ray's ports are on no Service:
+    whoever reaches them can run code.
+    """
+    selector = {
+        names.LABEL_WORKSPACE: workspace.name,
+        names.LABEL_REVISION: revision,
+        names.LABEL_ROLE: names.ROLE_INFERENCE,
+    }
+    if sizing is not None and sizing.nodes_per_instance > 1:
+        selector[POD_NAME_LABEL] = names.workload_name(workspace.name, revision) + "-0"
+    is_public = wants_load_balancer(workspace)
+    ports = [_port("http", names.PORT_SERVICE_HTTP, names.PORT_SERVING)]
+    if not is_public:
+        # Upstream's; nothing outside the cluster has any business there.
+        ports.append(_port("torch", names.PORT_TORCH, names.PORT_TORCH))
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": owned_metadata(workspace, workspace.name, revision_labels(workspace, revision)),
         "spec": {
-            "type": "ClusterIP",
-            "selector": {
-                names.LABEL_WORKSPACE: workspace.name,
-                names.LABEL_REVISION: revision,
-                names.LABEL_ROLE: names.ROLE_INFERENCE,
-            },
-            "ports": [
-                _port("http", names.PORT_SERVICE_HTTP, names.PORT_SERVING),
-                _port("torch", names.PORT_TORCH, names.PORT_TORCH),
-            ],
+            "type": "LoadBalancer" if is_public else "ClusterIP",
+            "selector": selector,
+            "ports": ports,
         },
     }
+
+
+def wants_load_balancer(workspace: Workspace) -> bool:
+    """Return whether the annotation asks for an address outside the cluster, in any case."""
+    value = workspace.annotations.get(names.ANNOTATION_ENABLE_LOAD_BALANCER, "")
+    return value.strip().lower() == "true"
 
 
 def render_headless_service(workspace: Workspace) -> dict[str, Any]:

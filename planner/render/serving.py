@@ -1,23 +1,27 @@
-"""How a preset is served: its runtime, its images, and the model server's command line."""
+"""How a model is served: by which runtime, out of which image, with the weights from where."""
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from api import names
 from api.errors import FeatureNotAvailable, UnknownPreset
-from api.preset import ArgumentValue, Preset, Runtime, WeightsKind
-from api.workspace import Workspace
+from api.preset import AcceleratorVendor, Preset, Runtime, RuntimeName, WeightsKind
+from api.workspace import AccessMode, PresetOptions, PresetSpec, Workspace
+from planner.sizing import Sizing
 from planner.world import PlatformSettings
 
-CONFIG_FILE: Final = f"{names.PATH_CONFIG}/inference_config.yaml"
-
-DEFAULT_GPU_MEMORY_UTILIZATION: Final = "0.90"
-# Upstream's value for GPUs whose memory it does not know. No runtime for GPUs is in the catalogue
-# yet; issue 4 derives it from the instance type.
-
-_PROGRAM: Final = "python3 /workspace/vllm/inference_api.py"
+RUNTIME_IMAGES: Final[Mapping[RuntimeName, str]] = MappingProxyType(
+    {
+        RuntimeName.VLLM: "kaito/vllm:0.32.0-1",
+        RuntimeName.TRANSFORMERS: "kaito/transformers:5.14.1-1",
+    }
+)
+"""The platform's own images, relative to the installation's registry; a preset that names none is
+served by them."""
 
 
 def require_preset(workspace: Workspace, preset: Preset | None) -> Preset:
@@ -54,27 +58,77 @@ def full_reference(relative: str, settings: PlatformSettings) -> str:
     return f"{settings.image_registry}/{relative}"
 
 
-def command_line(workspace: Workspace, preset: Preset, gpus: int) -> str:
-    """Return the shell command that starts the model server.
-
-    The catalogue's arguments win over the ones from here; one that is null takes ours away.
-    """
-    arguments: dict[str, ArgumentValue] = {"served-model-name": preset.name}
-    if preset.weights.kind is not WeightsKind.HUGGING_FACE:
-        arguments["model"] = names.PATH_WEIGHTS
-    arguments["tensor-parallel-size"] = gpus
-    arguments["gpu-memory-utilization"] = DEFAULT_GPU_MEMORY_UTILIZATION
-    if workspace.inference is not None and workspace.inference.config:
-        arguments["kaito-config-file"] = CONFIG_FILE
-    if preset.trust_remote_code:
-        arguments["trust-remote-code"] = True
-    arguments.update(runtime_of(workspace, preset).arguments)
-    flags = [_flag(name, value) for name, value in sorted(arguments.items())]
-    # `exec`, so that the server itself and not the shell gets the signal to end.
-    return " ".join(["exec", _PROGRAM, *filter(None, flags)])
+def platform_image(runtime: Runtime, settings: PlatformSettings) -> str:
+    """Return the image that the catalogue or the platform has for it; it holds our programs."""
+    return full_reference(runtime.image or RUNTIME_IMAGES[runtime.name], settings)
 
 
-def _flag(name: str, value: ArgumentValue) -> str:
-    if value is None or value is False:
+def private_image(workspace: Workspace) -> str:
+    """Return the image of the user's own that serves and holds the weights, or an empty string."""
+    spec = preset_spec(workspace)
+    if spec is None or spec.access_mode is not AccessMode.PRIVATE:
         return ""
-    return f"--{name}" if value is True else f"--{name}={shlex.quote(str(value))}"
+    return preset_options(workspace).image
+
+
+def server_image(workspace: Workspace, runtime: Runtime, settings: PlatformSettings) -> str:
+    """Return the full reference of the image that the model server runs from."""
+    return private_image(workspace) or platform_image(runtime, settings)
+
+
+def preset_spec(workspace: Workspace) -> PresetSpec | None:
+    """Return `inference.preset`."""
+    return workspace.inference.preset if workspace.inference is not None else None
+
+
+def preset_options(workspace: Workspace) -> PresetOptions:
+    """Return `inference.preset.presetOptions`; without any, all of them are empty."""
+    spec = preset_spec(workspace)
+    return (spec.preset_options if spec is not None else None) or PresetOptions()
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Everything that the pods of one revision of a preset are made from."""
+
+    workspace: Workspace
+    preset: Preset
+    runtime: Runtime
+    revision: str
+    settings: PlatformSettings
+    sizing: Sizing
+
+    @property
+    def gpus(self) -> int:
+        """Return the GPUs of each pod; one that asked for none would share others' GPUs."""
+        return max(self.sizing.gpus_per_pod, 1)
+
+    @property
+    def nodes_per_instance(self) -> int:
+        """Return how many pods, each on a node of its own, one instance of the model spans."""
+        return max(self.sizing.nodes_per_instance, 1)
+
+    @property
+    def is_multi_node(self) -> bool:
+        """Return whether one instance spans several pods."""
+        return self.nodes_per_instance > 1
+
+    @property
+    def is_emulated(self) -> bool:
+        """Return whether there are no accelerators, and the node's CPUs compute."""
+        return AcceleratorVendor.EMULATED in self.runtime.accelerators
+
+    @property
+    def has_private_image(self) -> bool:
+        """Return whether the image is the user's own: of its user and files we know nothing."""
+        return bool(private_image(self.workspace))
+
+    @property
+    def weights_kind(self) -> WeightsKind:
+        """Return how the weights reach the node; a private image holds them."""
+        return WeightsKind.IMAGE if self.has_private_image else self.preset.weights.kind
+
+    @property
+    def has_config(self) -> bool:
+        """Return whether `inference.config` names settings of the model server."""
+        return self.workspace.inference is not None and bool(self.workspace.inference.config)

@@ -1,95 +1,73 @@
-"""Rules on what to do: serve a model of the catalogue, so far."""
+"""Rules on what to do: serve or tune, a model or pods of one's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from api.errors import UnknownPreset
-from api.workspace import AccessMode, PresetSpec
-from planner.rules.base import Case, Violation, not_available, quote, suggest
+from planner.rules.base import Case, Fault, Rule, quote, rule
 from planner.syntax import is_object_name
 
 
-def check_one_feature(case: Case) -> Iterator[Violation]:
+@rule("inference")
+def one_feature(case: Case) -> Iterator[Fault]:
     """A Workspace serves or tunes."""
     inference, tuning = case.workspace.inference, case.workspace.tuning
     if (inference is None) == (tuning is None):
         given = "neither" if inference is None else "both"
-        yield Violation(
-            "one-feature",
-            "inference",
+        yield Fault(
             f"of inference and tuning {given} is given",
             "set exactly one of them: inference serves a model, tuning tunes one",
         )
 
 
-def check_tuning(case: Case) -> Iterator[Violation]:
-    """Tuning is not built yet."""
-    if case.workspace.tuning is not None:
-        yield not_available("tuning", "tuning", "tuning", "set inference to serve a model")
-
-
-def check_inference(case: Case) -> Iterator[Violation]:
-    """A model of the catalogue is what can be served so far."""
-    inference = case.workspace.inference
-    if inference is None:
+@rule("inference")
+def feature_stays(case: Case) -> Iterator[Fault]:
+    """A Workspace that served goes on serving, and one that tuned goes on tuning."""
+    if case.old is None:
         return
-    if (inference.preset is None) == (inference.template is None):
+    now, before = case.workspace, case.old
+    turns_to_tuning = before.tuning is None and now.inference is None and now.tuning is not None
+    turns_to_serving = before.inference is None and now.tuning is None and now.inference is not None
+    if turns_to_tuning and before.inference is not None:
+        yield Fault(
+            "this Workspace serves a model, and can't become one that tunes",
+            "create another Workspace with tuning",
+            "tuning",
+        )
+    if turns_to_serving and before.tuning is not None:
+        yield Fault(
+            "this Workspace tunes a model, and can't become one that serves",
+            "create another Workspace with inference",
+        )
+
+
+@rule("inference")
+def preset_or_template(case: Case) -> Iterator[Fault]:
+    """What is served is a model of the catalogue, or pods of the user's own."""
+    inference = case.workspace.inference
+    if inference is not None and (inference.preset is None) == (inference.template is None):
         given = "neither" if inference.preset is None else "both"
-        yield Violation(
-            "preset-or-template",
-            "inference",
+        yield Fault(
             f"of preset and template {given} is given",
-            "set exactly one of them; preset names a model of the catalogue",
-        )
-    if inference.template is not None:
-        yield not_available(
-            "template", "inference.template", "a pod template", "use inference.preset"
-        )
-    if inference.adapters:
-        yield not_available("adapters", "inference.adapters", "serving adapters", "serve without")
-    if inference.config and not is_object_name(inference.config):
-        yield Violation(
-            "config-is-a-name",
-            "inference.config",
-            f"{quote(inference.config)} can't be the name of a ConfigMap",
-            "name a ConfigMap of the Workspace's namespace",
+            "set exactly one of them: preset names a model, template holds pods of your own",
         )
 
 
-def check_preset(case: Case) -> Iterator[Violation]:
-    """The model must be known and public."""
-    inference = case.workspace.inference
-    if inference is None or inference.preset is None:
-        return
-    yield from _preset_is_known(case, inference.preset)
-    yield from _preset_is_public(inference.preset)
+@rule("inference.config")
+def config_is_a_name(case: Case) -> Iterator[Fault]:
+    """Settings are in a ConfigMap, and given by its name."""
+    inference, tuning = case.workspace.inference, case.workspace.tuning
+    for field, name in (
+        ("inference.config", inference.config if inference is not None else ""),
+        ("tuning.config", tuning.config if tuning is not None else ""),
+    ):
+        if name and not is_object_name(name):
+            yield Fault(
+                f"{quote(name)} can't be the name of a ConfigMap",
+                "name a ConfigMap of the Workspace's namespace",
+                field,
+            )
 
 
-def _preset_is_known(case: Case, wanted: PresetSpec) -> Iterator[Violation]:
-    if case.preset is not None:
-        return
-    yield Violation(
-        "preset-is-known",
-        "inference.preset.name",
-        f"the catalogue has no model {quote(wanted.name)}",
-        suggest(wanted.name, [] if case.catalogue is None else case.catalogue.names()),
-        UnknownPreset,
-    )
-
-
-def _preset_is_public(wanted: PresetSpec) -> Iterator[Violation]:
-    if wanted.access_mode is AccessMode.PRIVATE:
-        yield not_available(
-            "private-preset",
-            "inference.preset.accessMode",
-            "a private model image",
-            "use a public model of the catalogue",
-        )
-    elif wanted.preset_options is not None:
-        yield not_available(
-            "preset-options",
-            "inference.preset.presetOptions",
-            "a model image of your own",
-            "use a public model of the catalogue",
-        )
+RULES: Final[tuple[Rule, ...]] = (one_feature, feature_stays, preset_or_template, config_is_a_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from temporalio.exceptions import ApplicationErrorCategory
 
+from activities.clients.hugging_face import NO_ANSWER, HubError
 from activities.clients.kubernetes import ApiError
 from activities.clients.model_endpoint import EndpointError
 from activities.clients.onebox_agent import AgentError
@@ -56,6 +57,40 @@ def test_a_wrong_answer_of_the_model_is_a_failure_of_the_runtime() -> None:
     translated = translate(EndpointError("no choices"))
     assert translated is not None
     assert translated.reason() == "RuntimeFailed"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "had_token", "reason"),
+    [
+        (401, "GatedRepo", False, "ModelAccessDenied"),
+        (401, "", True, "ModelAccessDenied"),
+        (403, "GatedRepo", True, "ModelAccessDenied"),
+        # The hub tells strangers the same of what is private and of what does not exist.
+        (401, "RepoNotFound", False, "UnknownModel"),
+        (401, "RepoNotFound", True, "ModelAccessDenied"),
+        (404, "RepoNotFound", True, "UnknownModel"),
+        (404, "RevisionNotFound", False, "UnknownModel"),
+        (404, "EntryNotFound", False, "UnknownModel"),
+        (400, "", False, "HubUnavailable"),
+        (429, "", False, "HubUnavailable"),
+        (500, "", False, "HubUnavailable"),
+        (504, "", False, "HubUnavailable"),
+        (NO_ANSWER, "Timeout", False, "HubUnavailable"),
+        (NO_ANSWER, "Offline", False, "HubUnavailable"),
+    ],
+)
+def test_an_answer_of_the_model_hub_becomes_a_class_of_ours(
+    status: int, code: str, *, had_token: bool, reason: str
+) -> None:
+    translated = translate(HubError(status, code, "its own words", had_token=had_token))
+    assert translated is not None
+    assert translated.reason() == reason
+    assert "its own words; " in str(translated)
+
+
+def test_what_helps_finds_room_after_the_hubs_words() -> None:
+    translated = translate(HubError(403, "", "x" * 5000))
+    assert "presetOptions.modelAccessSecret" in str(translated)
 
 
 @pytest.mark.parametrize("cls", BY_REASON.values(), ids=lambda cls: cls.__name__)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.payloads import ClaimSpec
+from api.payloads import ClaimSpec, Parallelism
 from api.preset import (
     Accelerator,
     AcceleratorVendor,
@@ -22,6 +22,7 @@ from api.preset import (
     Preset,
 )
 from api.workspace import Workspace
+from planner.sizing import Sizing
 from planner.world import PlatformSettings
 
 PRESET = "smollm2-135m-instruct"
@@ -82,11 +83,8 @@ def preset_content(**changes: Any) -> dict[str, Any]:
             "parameters": 134515008,
             "weightsBytes": 269030016,
             "dtype": "bfloat16",
-            "layers": 30,
             "hiddenSize": 576,
-            "attentionHeads": 9,
-            "keyValueHeads": 3,
-            "headDimension": 64,
+            "attention": {"layers": 30, "heads": 9, "keyValueHeads": 3, "headDimension": 64},
             "vocabularySize": 49152,
             "maxModelLength": 8192,
         },
@@ -146,6 +144,34 @@ def settings(**changes: Any) -> PlatformSettings:
     """Return the settings of a platform that makes nodes."""
     plain: dict[str, Any] = {"provisioner": "onebox", "image_registry": "registry.test"}
     return PlatformSettings(**{**plain, **changes})
+
+
+def sizing(**changes: Any) -> Sizing:
+    """Return a sizing of one GPU on one node; `parallelism` may be a mapping."""
+    plain: dict[str, Any] = {
+        "gpus_per_pod": 1,
+        "nodes_per_instance": 1,
+        "parallelism": {},
+        "gpu_memory_utilization": 0.9,
+        "budget": None,
+    }
+    content = {**plain, **changes}
+    parallelism = Parallelism.model_validate(content.pop("parallelism"))
+    return Sizing(parallelism=parallelism, **content)
+
+
+def gpu_preset(**changes: Any) -> Preset:
+    """Return a preset for NVIDIA GPUs that leaves everything it can to the platform.
+
+    Both runtimes serve it; the model server downloads its weights, 4 GiB of them.
+    """
+    plain: dict[str, Any] = {
+        "model": {"weightsBytes": "4Gi"},
+        "weights": {"kind": "huggingface", "reference": None},
+        "runtimes": [{"name": "vllm"}, {"name": "transformers"}],
+        "disk": "90Gi",
+    }
+    return preset(**merged(plain, changes))
 
 
 def claim(

@@ -95,6 +95,9 @@ class FakeWorld:
         self.workspace: FakeWorkspace | None = FakeWorkspace()
         self.owned: dict[str, Owned] = defaultdict(Owned)
         self.claims_wanted = 1
+        self.warnings: list[str] = []
+        self.is_model_known = True
+        """False: the pods are the user's own, and nobody knows what to ask them."""
         self.calls: list[str] = []
         self.reports: list[p.ReportInput] = []
         self.events: dict[str, p.EventNote] = {}
@@ -180,7 +183,7 @@ class FakeWorld:
             p.Step.NODES: len(mine.nodes) < self.claims_wanted,
             p.Step.IMAGES: revision not in mine.workloads,
             p.Step.WORKLOAD: not is_serving,
-            p.Step.ENDPOINT: not is_serving or not has_traffic,
+            p.Step.ENDPOINT: self.is_model_known and not (is_serving and has_traffic),
             p.Step.TRAFFIC: not has_traffic,
         }
         return [step for step, is_wanted in wanted.items() if is_wanted]
@@ -257,6 +260,7 @@ class FakeWorld:
                 "adopted": seen.finalizer and seen.revision in mine.records,
                 "stale_revisions": sorted(set(mine.workloads) - {seen.revision}),
                 "steps": self.steps(),
+                "warnings": self.warnings,
                 "preset": "smollm2",
                 "instance_type": "onebox.small",
                 "node_count": self.claims_wanted,
@@ -353,7 +357,8 @@ class FakeWorld:
     async def ensure_traffic(self, payload: p.RevisionInput) -> p.EnsureTrafficResult:
         async with self._act():
             mine = self._owner(payload.workspace)
-            assert payload.revision in mine.verified, "no traffic to what nobody verified"
+            is_verified = payload.revision in mine.verified or not self.is_model_known
+            assert is_verified, "no traffic to what nobody verified"
             self.writes_count += mine.service != payload.revision
             mine.service = payload.revision
             return p.EnsureTrafficResult(service_name="w", moved=True)

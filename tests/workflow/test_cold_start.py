@@ -59,3 +59,23 @@ async def test_the_last_report_tells_every_step_and_the_operation(
     assert [record.outcome for record in report.history] == ["Succeeded"]
     assert report.node_names == ["node-of-claim-uid-1-0"]
     assert report.active_revision == "rev-a"
+
+
+async def test_what_works_otherwise_than_one_may_think_is_told_in_the_status(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.warnings = ["resource.count is raised to 2"]
+    await entity.tell()
+    report = await world.until_phase(LifecyclePhase.READY)
+    assert report.warnings == ["resource.count is raised to 2"]
+    assert report.target_node_count == 1
+
+
+async def test_pods_of_the_users_own_are_served_without_being_asked(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.is_model_known = False
+    await entity.tell()
+    report = await world.until_phase(LifecyclePhase.READY)
+    assert "verify_endpoint" not in world.calls
+    assert report.active_revision == report.revision

@@ -4,7 +4,8 @@
 
 Meant for an init container that puts a model's weights on a volume:
 
-* a layer with a title becomes a file of that name; a tar without a title is unpacked;
+* a layer with a title becomes a file of that name; a tar without a title is unpacked, whole or
+  one folder of it (--only), so that an image with a system around its files will do;
 * every byte is checked against its digest; a file takes its name only when it is whole and right;
 * what is already there is kept, and a file cut off in the middle goes on from there (HTTP Range);
 * a registry that fails or is away is tried again, with growing pauses, until the deadline;
@@ -344,14 +345,20 @@ def safe_path(name: str) -> PurePosixPath:
     return path
 
 
-def unpack(archive: Path, destination: Path) -> None:
-    """Unpack a tar of plain files and folders; all else, and names that lead out, are refused."""
+def unpack(archive: Path, destination: Path, only: str = "") -> None:
+    """Unpack a tar of plain files and folders; all else, and names that lead out, are refused.
+
+    With `only`, everything outside the folder of that name is passed over.
+    """
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 if member.name in {".", "./"}:
                     continue
-                target = destination / safe_path(member.name)
+                path = safe_path(member.name)
+                if only and path.parts[0] != only:
+                    continue
+                target = destination / path
                 if not target.resolve().is_relative_to(destination.resolve()):
                     raise PullError(EXIT_CORRUPT, f"{member.name!r} leads out of the destination")
                 if member.isdir():
@@ -383,6 +390,7 @@ class Pull:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     say: Callable[[str], None] = print
+    only: str = ""
     total_bytes: int = 0
     done_bytes: int = 0
     last_line: float = 0.0
@@ -409,6 +417,11 @@ class Pull:
         self.check_space(missing)
         for layer in missing:
             self.pull_layer(layer)
+        if self.only and not (self.destination / self.only).is_dir():
+            raise PullError(
+                EXIT_NOT_FOUND,
+                f"{self.registry.reference} has no folder /{self.only}; put the files there",
+            )
         seconds = self.clock() - start
         self.say(f"complete: {_megabytes(self.total_bytes)} MB in {seconds:.1f} s")
 
@@ -489,7 +502,7 @@ class Pull:
                 f"after {MAX_CORRUPT_DOWNLOADS} downloads; push it anew",
             )
         if layer.is_packed:
-            unpack(part, self.destination)
+            unpack(part, self.destination, self.only)
             part.unlink()
         else:
             target = self.destination / layer.title
@@ -582,15 +595,25 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--reference", required=True, help="REGISTRY/REPOSITORY:TAG or @sha256:…")
     parser.add_argument("--destination", required=True, type=Path, help="folder for the files")
     parser.add_argument("--plain-http", action="store_true", help="the registry has no TLS")
-    parser.add_argument("--docker-config", type=Path, help="config.json with credentials")
+    parser.add_argument(
+        "--docker-config",
+        type=Path,
+        action="append",
+        help="config.json with credentials; of several, the first that knows the registry counts",
+    )
+    parser.add_argument("--only", default="", help="folder of an image to take, and nothing else")
     parser.add_argument("--deadline-seconds", type=float, default=DEFAULT_DEADLINE_SECONDS)
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, terminate)
     try:
         reference = parse_reference(given.reference)
-        credentials = read_credentials(given.docker_config, reference.registry)
-        registry = Registry(reference, given.plain_http, credentials)
-        Pull(registry, given.destination, given.deadline_seconds, say=_print_line).run()
+        found = (
+            read_credentials(config, reference.registry) for config in given.docker_config or [None]
+        )
+        registry = Registry(reference, given.plain_http, next(filter(None, found), ""))
+        Pull(
+            registry, given.destination, given.deadline_seconds, say=_print_line, only=given.only
+        ).run()
     except PullError as error:
         print(f"pull_oci: {error}", file=sys.stderr, flush=True)
         return error.exit_code

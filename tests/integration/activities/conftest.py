@@ -20,6 +20,7 @@ from tests import gen
 from tests.harness.cluster import Cluster
 from tests.harness.model_stub import ModelStub
 from tests.harness.node_cloud import NodeCloud
+from tests.integration.activities.fake_hub import FakeHub
 
 Run = Callable[..., Awaitable[Any]]
 
@@ -39,6 +40,12 @@ async def model() -> AsyncIterator[ModelStub]:
 
 
 @pytest_asyncio.fixture
+async def hub() -> AsyncIterator[FakeHub]:
+    async with FakeHub() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
 async def client(full_cluster: Cluster) -> AsyncIterator[KubernetesClient]:
     async with full_cluster.client() as connected:
         yield connected
@@ -46,10 +53,12 @@ async def client(full_cluster: Cluster) -> AsyncIterator[KubernetesClient]:
 
 @pytest_asyncio.fixture
 async def ctx(
-    client: KubernetesClient, cloud: NodeCloud, model: ModelStub
+    client: KubernetesClient, cloud: NodeCloud, model: ModelStub, hub: FakeHub
 ) -> AsyncIterator[ActivityContext]:
     settings = ActivitySettings(
-        platform=PlatformSettings(provisioner="onebox", image_registry="registry.test"),
+        platform=PlatformSettings(
+            provisioner="onebox", image_registry="registry.test", hub_endpoint=hub.base_url
+        ),
         onebox_endpoint=cloud.endpoint,
         endpoint_base_url=model.base_url,
     )

@@ -1,4 +1,4 @@
-"""The CRDs and the manifests as a real API server takes them."""
+"""The CRDs as a real API server takes them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from activities.clients.kubernetes import (
-    CONTROLLER_REVISIONS,
     CRDS,
-    NAMESPACES,
-    NODE_CLAIMS,
-    PODS,
-    SERVICES,
-    STATEFUL_SETS,
     WORKSPACES,
     ApiError,
     Kind,
@@ -25,21 +18,10 @@ from activities.clients.kubernetes import (
 )
 from api import names
 from api.crd import workspace_crd
-from api.workspace import Workspace
-from planner.render import (
-    render_controller_revision,
-    render_headless_service,
-    render_node_claim,
-    render_pull_pod,
-    render_service,
-    render_workload,
-)
 from tests import gen
-from tests.harness.cluster import ROOT, Cluster
+from tests.harness.cluster import Cluster
 
 pytestmark = pytest.mark.integration
-
-SERVICE_ACCOUNTS = Kind("", "v1", "serviceaccounts", "ServiceAccount")
 
 TUNING = {
     "preset": {"name": "x"},
@@ -70,7 +52,8 @@ async def test_a_plain_workspace_gets_its_defaults(
     )
     created = await client.create(WORKSPACES, body, namespace)
     assert created["resource"]["count"] == 1
-    assert created["resource"]["instanceType"] == "Standard_NC24ads_A100_v4"
+    # The planner chooses it, so that existing nodes of any type can be meant.
+    assert "instanceType" not in created["resource"]
     assert created["inference"]["preset"]["accessMode"] == "public"
     assert "unknown" not in created
 
@@ -100,6 +83,13 @@ async def test_free_form_fields_are_kept_whole(client: KubernetesClient, namespa
         ({"resource": None}, "at least by resource.labelSelector"),
         ({"resource": {"labelSelector": None}}, "resource.labelSelector: Required"),
         ({"resource": {"count": 0}}, "must be at least 1"),
+        ({"resource": {"partition": {"mode": "mig"}}}, "needs partition.profile"),
+        ({"resource": {"partition": {"mode": "accelerator"}}}, "needs partition.count"),
+        ({"resource": {"partition": {"mode": "slice"}}}, "partition.mode"),
+        ({"resource": {"capacityType": "cheap"}}, "capacityType"),
+        ({"resource": {"fallbackInstanceTypes": ["a"] * 17}}, "at most 16"),
+        ({"rollout": {"strategy": "Recreate"}}, "rollout.strategy"),
+        ({"rollout": {"progressDeadlineSeconds": 0}}, "rollout.progressDeadlineSeconds"),
         ({"inference": None}, "exactly one of inference"),
         ({"tuning": TUNING}, "exactly one of inference"),
         ({"inference": {"preset": None}}, "exactly one of preset"),
@@ -207,73 +197,3 @@ async def test_objects_that_break_new_rules_can_still_be_finalised_reported_on_a
         await client.merge_patch(OLD_WORKSPACES, name, {"metadata": {"finalizers": []}}, namespace)
         assert await client.find(OLD_WORKSPACES, name, namespace) is None
     await client.delete(CRDS, crd["metadata"]["name"])
-
-
-# --- what we render -------------------------------------------------------------------------------
-
-
-def lost(sent: Any, stored: Any, path: str = "") -> list[str]:
-    """Return the paths of everything that was sent and is not there."""
-    if isinstance(sent, dict):
-        if not isinstance(stored, dict):
-            return [path]
-        return [
-            found
-            for key, value in sent.items()
-            for found in lost(value, stored.get(key), f"{path}.{key}")
-        ]
-    if isinstance(sent, list):
-        if not isinstance(stored, list) or len(sent) != len(stored):
-            return [path]
-        return [
-            found
-            for index, value in enumerate(sent)
-            for found in lost(value, stored[index], f"{path}[{index}]")
-        ]
-    return [] if sent == stored else [path]
-
-
-async def test_every_manifest_is_taken_whole_where_pods_are_restricted(
-    client: KubernetesClient, namespace: str
-) -> None:
-    restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    await client.merge_patch(NAMESPACES, namespace, restricted)
-    account = {"metadata": {"name": "default"}}
-    await client.create(SERVICE_ACCOUNTS, account, namespace)
-    obj = await client.create(
-        WORKSPACES,
-        gen.workspace_object(
-            namespace=namespace, resource={"count": 2}, inference={"config": "mine"}
-        ),
-        namespace,
-    )
-    workspace, preset, settings = Workspace.from_object(obj), gen.preset(), gen.settings()
-    claim = gen.claim(f"ws{namespace[-8:]}00")
-    rendered = [
-        (STATEFUL_SETS, render_workload(workspace, preset, "0123abcd", ["n"], settings, 2)),
-        (SERVICES, render_service(workspace, "0123abcd")),
-        (SERVICES, render_headless_service(workspace)),
-        (CONTROLLER_REVISIONS, render_controller_revision(workspace, "0123abcd", 1)),
-        (PODS, render_pull_pod(workspace, preset, "0123abcd", "n", 0, settings)),
-        (NODE_CLAIMS, render_node_claim(workspace, claim, preset, settings)),
-    ]
-    for kind, body in rendered:
-        stored = await client.create(kind, body, namespace if kind.is_namespaced else "")
-        assert lost(body, stored) == []
-    # Of the cluster, so it would outlive this test's namespace.
-    await client.merge_patch(NODE_CLAIMS, claim.name, {"metadata": {"finalizers": None}})
-    await client.delete(NODE_CLAIMS, claim.name)
-    # A StatefulSet's pods are judged when they are made, so judge one here.
-    template = rendered[0][1]["spec"]["template"]
-    pod = {"metadata": {"name": "probe", **template["metadata"]}, "spec": template["spec"]}
-    assert lost(pod, await client.create(PODS, pod, namespace)) == [".spec.tolerations"]
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.stem
-)
-async def test_every_example_is_accepted(
-    client: KubernetesClient, namespace: str, path: Any
-) -> None:
-    for document in yaml.safe_load_all(path.read_text()):
-        await client.create(WORKSPACES, document, namespace)

@@ -9,6 +9,7 @@ import pytest
 
 from activities.clients.informer import Informer
 from activities.clients.kubernetes import (
+    CONFIG_MAPS,
     NODE_CLAIMS,
     STATEFUL_SETS,
     WORKSPACES,
@@ -76,6 +77,35 @@ async def test_a_burst_of_edits_becomes_a_few_hints_that_end_with_the_newest(
         assert watcher.metric("kaito_hints_coalesced_total") > 20
     assert len(hints) < 20
     assert [hint.generation for hint in hints] == sorted(hint.generation for hint in hints)
+
+
+async def test_a_config_map_wakes_the_workspaces_that_name_it_and_no_others(
+    station: Station,
+) -> None:
+    kube, namespace = station.kube, station.namespace
+    async with station.watching() as watcher:
+        await watcher.until_it_leads()
+        for name, config in (("phi", "settings"), ("other", "elsewhere")):
+            await station.create(name, config=config)
+            await station.until_hint(name)
+        body = {"metadata": {"name": "settings"}, "data": {"inference_config.yaml": "vllm: {}"}}
+        await kube.create(CONFIG_MAPS, body, namespace)
+        await station.until_hint("phi", lambda found: len(found) == 2)
+        await kube.merge_patch(CONFIG_MAPS, "settings", {"data": {"more": "x"}}, namespace)
+        await station.until_hint("phi", lambda found: len(found) == 3)
+        await kube.delete(CONFIG_MAPS, "settings", namespace)
+        hints = await station.until_hint("phi", lambda found: len(found) == 4)
+        assert len(await station.hints("other")) == 1
+    assert [hint.cause for hint in hints[1:]] == [
+        f"ConfigMap settings {what}" for what in ("added", "modified", "deleted")
+    ]
+    # That it changed is all that was asked for.
+    assert not any(
+        "data" in obj
+        for informer in watcher.informers
+        if informer.kind == CONFIG_MAPS
+        for obj in informer.list()
+    )
 
 
 async def test_a_write_to_the_status_is_no_hint(station: Station) -> None:

@@ -14,7 +14,7 @@ from api import crd
 CRD = crd.workspace_crd()
 FOLDER = crd.CHART_FOLDER / "templates"
 
-# Every field of upstream's v0.4.5, by path; [] stands for the members of a list.
+# Every field of upstream's v0.4.5 and v0.12, by path; [] stands for the members of a list.
 FIELDS_OF_UPSTREAM = """
 inference.adapters.[].source.image
 inference.adapters.[].source.imagePullSecrets.[]
@@ -27,6 +27,7 @@ inference.preset.accessMode
 inference.preset.name
 inference.preset.presetOptions.image
 inference.preset.presetOptions.imagePullSecrets.[]
+inference.preset.presetOptions.modelAccessSecret
 inference.template
 resource.count
 resource.instanceType
@@ -34,6 +35,9 @@ resource.labelSelector.matchExpressions.[].key
 resource.labelSelector.matchExpressions.[].operator
 resource.labelSelector.matchExpressions.[].values.[]
 resource.labelSelector.matchLabels
+resource.partition.count
+resource.partition.mode
+resource.partition.profile
 resource.preferredNodes.[]
 status.conditions.[].lastTransitionTime
 status.conditions.[].message
@@ -41,6 +45,12 @@ status.conditions.[].observedGeneration
 status.conditions.[].reason
 status.conditions.[].status
 status.conditions.[].type
+status.performance.metrics.{}.config
+status.performance.metrics.{}.description
+status.performance.metrics.{}.unit
+status.performance.metrics.{}.value
+status.state
+status.targetNodeCount
 status.workerNodes.[]
 tuning.config
 tuning.input.image
@@ -56,6 +66,7 @@ tuning.preset.accessMode
 tuning.preset.name
 tuning.preset.presetOptions.image
 tuning.preset.presetOptions.imagePullSecrets.[]
+tuning.preset.presetOptions.modelAccessSecret
 """.strip().splitlines()
 
 
@@ -66,7 +77,11 @@ def schema(index: int = 0) -> dict[str, Any]:
 
 def walk(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     yield path, node
-    children = {**node.get("properties", {}), **({"[]": node["items"]} if "items" in node else {})}
+    children = dict(node.get("properties", {}))
+    if "items" in node:
+        children["[]"] = node["items"]
+    if "properties" in node.get("additionalProperties", {}):
+        children["{}"] = node["additionalProperties"]
     for name, child in children.items():
         yield from walk(child, f"{path}.{name}" if path else name)
 
@@ -87,7 +102,10 @@ def test_a_field_of_upstream_is_there(path: str) -> None:
     ("path", "key", "value"),
     [
         ("resource.count", "default", 1),
-        ("resource.instanceType", "default", "Standard_NC24ads_A100_v4"),
+        ("resource.partition", "required", ["mode"]),
+        ("resource.partition.mode", "enum", ["mig", "accelerator"]),
+        ("resource.partition.count", "minimum", 1),
+        ("status.performance.metrics.{}", "required", ["description", "value"]),
         ("inference.preset.accessMode", "default", "public"),
         ("tuning.preset.accessMode", "enum", ["public", "private"]),
         ("resource", "required", ["labelSelector"]),
@@ -102,11 +120,10 @@ def test_constraints_are_upstreams(path: str, key: str, value: object) -> None:
     assert NODES[path][key] == value
 
 
-def test_only_upstreams_defaults_are_set() -> None:
+def test_only_defaults_that_both_versions_of_upstream_have_are_set() -> None:
     defaults = {path for path, node in NODES.items() if "default" in node}
     assert defaults == {
         "resource.count",
-        "resource.instanceType",
         "inference.preset.accessMode",
         "tuning.preset.accessMode",
     }
@@ -140,6 +157,8 @@ def test_kubectl_get_prints_upstreams_columns_and_age_last() -> None:
         "InferenceReady",
         "JobStarted",
         "WorkspaceSucceeded",
+        "TargetNodeCount",
+        "State",
         "Age",
     ]
     assert [one["name"] for one in columns if one.get("priority")] == [

@@ -44,6 +44,7 @@ def workspace(
     selector: dict[str, Any] | None = None,
     finalizers: tuple[str, ...] = (names.FINALIZER_WORKSPACE,),
     deleting: bool = False,
+    annotations: dict[str, str] | None = None,
 ) -> Workspace:
     metadata: dict[str, Any] = {
         "name": name,
@@ -51,6 +52,7 @@ def workspace(
         "uid": UID,
         "generation": 3,
         "finalizers": list(finalizers),
+        "annotations": annotations or {},
     }
     if deleting:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -101,7 +103,6 @@ class Simulation:
             service=service,
             gpu_requests=self.gpu_requests,
             adopted_revisions=frozenset(self.adopted),
-            gpus_per_node=1,
         )
 
     def plan(self, of: Workspace) -> WorkspacePlan:

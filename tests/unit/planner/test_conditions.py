@@ -290,3 +290,10 @@ def test_success_implies_every_other_condition_and_is_never_said_with_a_problem(
         if given_report.has_inference:
             assert conditions[ConditionType.INFERENCE_READY].status == ConditionStatus.TRUE
         assert conditions[ConditionType.PROGRESSING].reason in {Reason.READY, Reason.PAUSED}
+
+
+def test_of_pods_that_nobody_knows_how_to_ask_only_readiness_is_told() -> None:
+    ready = report(LifecyclePhase.READY, timeline=timeline(*[DONE] * 5), preset="")
+    message = judge(ready)[ConditionType.INFERENCE_READY].message
+    assert "inference.template" in message
+    assert "answered" not in message

@@ -45,6 +45,21 @@ def test_a_healthy_node_is_ready_schedulable_and_shows_its_gpus() -> None:
             "team=ml:NoSchedule",
         ),
         (
+            "the taints of spot nodes and of MIG slices keep nobody of ours away",
+            {
+                "taints": [
+                    {
+                        "key": "kubernetes.azure.com/scalesetpriority",
+                        "value": "spot",
+                        "effect": "NoSchedule",
+                    },
+                    {"key": "nvidia.com/mig-1g.10gb", "effect": "NoSchedule"},
+                ]
+            },
+            "blocking_taint",
+            "",
+        ),
+        (
             "a taint without a value is named without one",
             {"taints": [{"key": "maintenance", "effect": "NoExecute"}]},
             "blocking_taint",
@@ -145,17 +160,14 @@ def test_a_service_tells_whose_it_is_and_which_revision_it_selects() -> None:
     assert facts.service_facts(service) == ServiceFacts("llm", "uid-9", "abc")
 
 
-def test_gpus_of_an_instance_type_are_those_of_its_best_node() -> None:
-    nodes = [
-        facts.node_facts(objects.node("broken", gpus="1")),
-        facts.node_facts(objects.node("whole", gpus="2")),
-        facts.node_facts(
-            objects.node("other", gpus="8", labels={names.LABEL_INSTANCE_TYPE: "onebox.large"})
-        ),
-    ]
-    assert facts.gpus_of_instance_type(nodes, "Onebox.Small") == 2
-    assert facts.gpus_of_instance_type(nodes, "unknown") == 0
-    assert facts.gpus_of_instance_type([NodeFacts("unlabelled", gpu_capacity=4)], "") == 0
+def test_a_node_tells_its_mig_slices_by_profile() -> None:
+    obj = objects.node(gpus="0")
+    obj["status"]["allocatable"] |= {"nvidia.com/mig-1g.10gb": "7", "nvidia.com/other": "1"}
+    facts_of_node = facts.node_facts(obj)
+    assert facts_of_node.mig_capacity == {"nvidia.com/mig-1g.10gb": 7}
+    assert facts_of_node.capacity_of("nvidia.com/mig-1g.10gb") == 7
+    assert facts_of_node.capacity_of("nvidia.com/mig-7g.80gb") == 0
+    assert facts_of_node.capacity_of(names.GPU_RESOURCE) == 0
 
 
 # --- GPUs in use ----------------------------------------------------------------------------------
@@ -172,6 +184,14 @@ def test_gpus_in_use_are_those_of_other_peoples_living_pods() -> None:
         objects.pod("without-gpu", labels={}, node_name="node-b", gpus=None),
     ]
     assert facts.gpu_requests_by_node(pods, except_uid="uid-1") == {"node-a": 3}
+
+
+def test_slices_are_counted_apart_from_whole_gpus() -> None:
+    slices = objects.pod("sliced", labels={})
+    slices["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/mig-1g.10gb": "2"}}
+    pods = [slices, objects.pod("whole", labels={}, gpus=1)]
+    assert facts.gpu_requests_by_node(pods) == {"node-a": 1}
+    assert facts.gpu_requests_by_node(pods, device="nvidia.com/mig-1g.10gb") == {"node-a": 2}
 
 
 def test_without_an_own_uid_everybody_counts() -> None:

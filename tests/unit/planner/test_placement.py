@@ -304,5 +304,28 @@ def test_a_shortage_says_how_many_match_and_why_the_others_do_not() -> None:
     assert "resource.preferredNodes" in message
 
 
+def test_without_an_instance_type_any_node_will_do_that_is_not_unfit() -> None:
+    nodes = (node("a", labels={}), node("b", labels={names.LABEL_INSTANCE_TYPE: "other"}))
+    need = replace(NEED, count=2, instance_type="")
+    assert chosen(placed(World(nodes), need, provisions=False)) == ([], ["a", "b"])
+    smaller = replace(need, unfit_nodes=frozenset({"a"}))
+    assert chosen(placed(World(nodes), smaller, provisions=False)) == ([], ["b"])
+    message = explain_shortage(nodes, smaller, {}, ["b"])
+    assert message.startswith("2 nodes of any type with at least 1 GPU needed, 1 usable; ")
+    assert "1 with smaller GPUs (a)" in message
+
+
+def test_slices_of_gpus_are_no_gpus() -> None:
+    sliced = node("a", gpu_capacity=0, mig_capacity={"nvidia.com/mig-1g.10gb": 2})
+    need = replace(NEED, device="nvidia.com/mig-1g.10gb")
+    assert chosen(placed(World((sliced,)), need, provisions=False)) == ([], ["a"])
+    assert chosen(placed(World((sliced,)), provisions=False)) == ([], [])
+    full = World((sliced,), gpu_requests={"a": 2})
+    assert chosen(placed(full, need, provisions=False)) == ([], [])
+    assert "1 with fewer than 1 free nvidia.com/mig-1g.10gb (a)" in (
+        explain_shortage((sliced,), need, {"a": 2}, [])
+    )
+
+
 def test_a_cluster_without_other_nodes_says_so() -> None:
     assert "; there are no other nodes. " in explain_shortage([], NEED, {}, [])

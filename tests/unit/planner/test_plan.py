@@ -61,7 +61,7 @@ def test_a_new_workspace_needs_every_step_and_one_claim() -> None:
 
 def test_deadlines_come_from_the_preset() -> None:
     preset = catalogue_preset().model_copy(update={"ready_deadline_seconds": 77})
-    decision = plan(workspace(), World(gpus_per_node=1), preset, ONEBOX, load_catalogue())
+    decision = plan(workspace(), World(), preset, ONEBOX, load_catalogue())
     assert decision.deadlines == StepDeadlines(workload_seconds=77)
 
 
@@ -103,7 +103,7 @@ def test_a_bad_edit_leaves_what_runs_alone() -> None:
 
 
 def test_a_missing_reference_names_the_object_and_the_remedy() -> None:
-    world = World(missing=("ConfigMap default/my-config",), gpus_per_node=1)
+    world = World(missing=("ConfigMap default/my-config",))
     decision = plan(
         workspace(config="my-config"), world, catalogue_preset(), ONEBOX, load_catalogue()
     )
@@ -199,6 +199,18 @@ def test_a_service_that_is_gone_is_made_again_after_a_question() -> None:
     simulation = settled()
     simulation.active_revision = ""
     assert simulation.plan(workspace()).steps == [Step.ENDPOINT, Step.TRAFFIC]
+
+
+def test_an_address_outside_the_cluster_comes_and_goes_with_traffic_alone() -> None:
+    simulation = settled()
+    public = workspace(annotations={names.ANNOTATION_ENABLE_LOAD_BALANCER: "True"})
+    world = simulation.world()
+    assert world.service is not None
+    exposed = replace(world, service=replace(world.service, is_public=True))
+    assert simulation.plan(public).steps == [Step.TRAFFIC]
+    assert plan(public, exposed, catalogue_preset(), ONEBOX, load_catalogue()).steps == []
+    back = plan(workspace(), exposed, catalogue_preset(), ONEBOX, load_catalogue())
+    assert back.steps == [Step.TRAFFIC]
 
 
 def test_a_service_of_an_earlier_object_of_this_name_does_not_count() -> None:

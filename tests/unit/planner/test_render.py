@@ -1,9 +1,8 @@
-"""What must hold of every manifest; `tests/golden` shows them whole."""
+"""What must hold of every manifest; `tests/golden` shows some of them whole."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,12 +10,11 @@ import pytest
 
 from api import names
 from api.errors import FeatureNotAvailable, UnknownPreset
-from api.preset import Preset
-from api.workspace import Workspace
 from planner.facts import claim_facts, service_facts, workload_facts
 from planner.render import (
     images_of,
     ownership_labels,
+    render_config_map,
     render_controller_revision,
     render_headless_service,
     render_node_claim,
@@ -24,45 +22,8 @@ from planner.render import (
     render_service,
     render_workload,
 )
-from planner.world import PlatformSettings
 from tests import gen
-
-REVISION = "0123abcd"
-
-
-def workload(
-    workspace: Workspace | None = None,
-    preset: Preset | None = None,
-    settings: PlatformSettings | None = None,
-    gpus: int = 1,
-) -> dict[str, Any]:
-    return render_workload(
-        workspace or gen.workspace(),
-        preset or gen.preset(),
-        REVISION,
-        ["node-2", "node-1"],
-        settings or gen.settings(),
-        gpus,
-    )
-
-
-def pod_of(stateful_set: dict[str, Any]) -> dict[str, Any]:
-    spec: dict[str, Any] = stateful_set["spec"]["template"]["spec"]
-    return spec
-
-
-def server_of(stateful_set: dict[str, Any]) -> dict[str, Any]:
-    (container,) = pod_of(stateful_set)["containers"]
-    assert isinstance(container, dict)
-    return container
-
-
-def flags_of(stateful_set: dict[str, Any]) -> dict[str, str]:
-    shell, option, line = server_of(stateful_set)["command"]
-    assert (shell, option) == ("/bin/sh", "-c")
-    words = shlex.split(line)
-    assert words[:3] == ["exec", "python3", "/workspace/vllm/inference_api.py"]
-    return dict(word.removeprefix("--").partition("=")[::2] for word in words[3:])
+from tests.unit.planner.rendering import REVISION, for_runtime, gpu_workload, pod_of, workload
 
 
 def everything() -> Iterator[dict[str, Any]]:
@@ -70,6 +31,7 @@ def everything() -> Iterator[dict[str, Any]]:
     yield workload()
     yield render_service(workspace, REVISION)
     yield render_headless_service(workspace)
+    yield render_config_map(workspace, REVISION, "vllm: {}\n")
     yield render_controller_revision(workspace, REVISION, 3)
     yield render_node_claim(workspace, gen.claim(), preset, settings)
     yield render_pull_pod(workspace, preset, REVISION, "node-1", 0, settings)
@@ -120,25 +82,6 @@ def test_names_and_labels_of_the_longest_workspace_still_fit(obj: dict[str, Any]
         assert len(value.replace("chat", longest)) <= 63
 
 
-def pods() -> Iterator[dict[str, Any]]:
-    yield pod_of(workload())
-    yield render_pull_pod(gen.workspace(), gen.preset(), REVISION, "n", 0, gen.settings())["spec"]
-
-
-@pytest.mark.parametrize("pod", list(pods()), ids=["workload", "pull"])
-def test_pods_have_as_few_rights_as_can_be(pod: dict[str, Any]) -> None:
-    assert pod["automountServiceAccountToken"] is False
-    assert pod["enableServiceLinks"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in [*pod["containers"], *pod.get("initContainers", [])]:
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-
-
 # --- workload -------------------------------------------------------------------------------------
 
 
@@ -163,101 +106,12 @@ def test_a_workload_selects_pods_of_this_very_workspace_and_revision() -> None:
 
 def test_the_order_of_nodes_changes_nothing() -> None:
     one, other = (
-        render_workload(gen.workspace(), gen.preset(), REVISION, nodes, gen.settings(), 1)
+        render_workload(
+            gen.workspace(), gen.preset(), REVISION, nodes, gen.settings(), gen.sizing()
+        )
         for nodes in (["a", "b"], ["b", "a"])
     )
     assert one == other
-
-
-@pytest.mark.parametrize(("gpus", "asked"), [(1, "1"), (2, "2"), (0, "1")])
-def test_a_pod_takes_every_gpu_of_its_node_and_at_least_one(gpus: int, asked: str) -> None:
-    resources = server_of(workload(gpus=gpus))["resources"]
-    assert resources["requests"][names.GPU_RESOURCE] == asked
-    assert resources["limits"][names.GPU_RESOURCE] == asked
-
-
-def test_cpu_and_memory_are_asked_for_and_not_limited() -> None:
-    resources = server_of(workload())["resources"]
-    assert resources["requests"]["cpu"] == "1"
-    assert resources["requests"]["memory"] == "4Gi"
-    assert set(resources["limits"]) == {names.GPU_RESOURCE}
-
-
-def test_the_model_is_served_under_its_catalogue_name() -> None:
-    flags = flags_of(workload(gen.workspace(preset=gen.PRESET.upper())))
-    assert flags["served-model-name"] == gen.PRESET
-    assert flags["model"] == names.PATH_WEIGHTS
-
-
-def test_a_model_is_split_over_the_gpus_of_its_node() -> None:
-    assert flags_of(workload(gpus=4))["tensor-parallel-size"] == "4"
-
-
-def test_the_catalogues_arguments_win() -> None:
-    runtime = {
-        **gen.preset_content()["runtimes"][0],
-        "arguments": {
-            "tensor-parallel-size": 1,
-            "gpu-memory-utilization": None,
-            "enforce-eager": True,
-            "disable-something": False,
-            "chat-template": "a b; rm -rf /",
-        },
-    }
-    flags = flags_of(workload(preset=gen.preset(runtimes=[runtime]), gpus=4))
-    assert flags["tensor-parallel-size"] == "1"
-    assert flags["enforce-eager"] == ""
-    assert flags["chat-template"] == "a b; rm -rf /"
-    assert "gpu-memory-utilization" not in flags
-    assert "disable-something" not in flags
-
-
-def test_code_of_the_model_is_run_only_where_the_catalogue_says_so() -> None:
-    assert "trust-remote-code" not in flags_of(workload())
-    assert "trust-remote-code" in flags_of(workload(preset=gen.preset(trustRemoteCode=True)))
-
-
-def test_a_config_map_is_mounted_and_named_only_when_it_is_given() -> None:
-    plain, configured = workload(), workload(gen.workspace(inference={"config": "mine"}))
-    assert "kaito-config-file" not in flags_of(plain)
-    assert "config" not in {one["name"] for one in pod_of(plain)["volumes"]}
-    assert flags_of(configured)["kaito-config-file"] == "/mnt/config/inference_config.yaml"
-    assert {"name": "config", "configMap": {"name": "mine"}} in pod_of(configured)["volumes"]
-    mounts = {one["name"]: one["mountPath"] for one in server_of(configured)["volumeMounts"]}
-    assert mounts["config"] == "/mnt/config"
-
-
-@pytest.mark.parametrize("plain_http", [True, False])
-def test_weights_are_fetched_by_an_init_container(plain_http: bool) -> None:
-    stateful_set = workload(settings=gen.settings(registry_plain_http=plain_http))
-    (puller,) = pod_of(stateful_set)["initContainers"]
-    assert puller["name"] == "weights"
-    assert "registry.test/kaito/weights/model:1" in puller["command"]
-    assert ("--plain-http" in puller["command"]) is plain_http
-
-
-def test_weights_that_are_in_the_image_need_no_init_container() -> None:
-    preset = gen.preset(weights={"kind": "image", "reference": None})
-    stateful_set = workload(preset=preset)
-    assert "initContainers" not in pod_of(stateful_set)
-    assert flags_of(stateful_set)["model"] == names.PATH_WEIGHTS
-    assert "weights" not in {one["name"] for one in server_of(stateful_set)["volumeMounts"]}
-
-
-def test_every_mounted_volume_is_there() -> None:
-    pod = pod_of(workload(gen.workspace(inference={"config": "mine"})))
-    mounted = {
-        mount["name"]
-        for container in [*pod["containers"], *pod["initContainers"]]
-        for mount in container["volumeMounts"]
-    }
-    assert mounted == {volume["name"] for volume in pod["volumes"]}
-
-
-def test_the_startup_probe_waits_for_the_presets_deadline_and_no_longer() -> None:
-    probe = server_of(workload(preset=gen.preset(readyDeadlineSeconds=301)))["startupProbe"]
-    waited_seconds = probe["periodSeconds"] * probe["failureThreshold"]
-    assert 301 <= waited_seconds < 301 + probe["periodSeconds"]
 
 
 def test_replicas_are_spread_one_a_node() -> None:
@@ -270,32 +124,40 @@ def test_replicas_are_spread_one_a_node() -> None:
     )
 
 
+def test_an_edit_of_how_nodes_are_paid_for_changes_no_pod() -> None:
+    spot = gen.workspace(resource={"capacityType": "spot", "fallbackInstanceTypes": ["a"]})
+    assert workload(spot) == workload()
+
+
 def test_no_two_objects_share_a_part_that_a_writer_could_change() -> None:
     stateful_set = workload()
     stateful_set["metadata"]["labels"]["x"] = "y"
     assert "x" not in stateful_set["spec"]["template"]["metadata"]["labels"]
+    again = workload()
+    again["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]["name"] = "changed"
+    assert workload() != again
 
 
 def test_a_model_that_left_the_catalogue_is_named() -> None:
+    gone = gen.workspace(preset="gone-model")
     with pytest.raises(UnknownPreset, match="gone-model"):
-        render_workload(
-            gen.workspace(preset="gone-model"), None, REVISION, ["n"], gen.settings(), 1
-        )
+        render_workload(gone, None, REVISION, ["n"], gen.settings(), gen.sizing())
 
 
 def test_a_runtime_that_the_model_lacks_is_named() -> None:
-    workspace = gen.workspace(metadata={"annotations": {names.ANNOTATION_RUNTIME: "transformers"}})
     with pytest.raises(FeatureNotAvailable, match="transformers"):
-        workload(workspace)
+        workload(for_runtime("transformers"))
 
 
 # --- images ---------------------------------------------------------------------------------------
 
 
-def test_images_are_those_of_the_workloads_containers() -> None:
-    pod = pod_of(workload())
-    used = {one["image"] for one in [*pod["containers"], *pod["initContainers"]]}
-    assert images_of(gen.workspace(), gen.preset(), gen.settings()) == sorted(used)
+@pytest.mark.parametrize("runtime", ["vllm", "transformers"])
+def test_images_are_those_of_the_workloads_containers(runtime: str) -> None:
+    workspace = for_runtime(runtime)
+    pod = pod_of(gpu_workload(workspace))
+    used = {one["image"] for one in [*pod["containers"], *pod.get("initContainers", [])]}
+    assert images_of(workspace, gen.gpu_preset(), gen.settings()) == sorted(used)
 
 
 def test_the_pull_pod_needs_no_gpu_and_no_scheduler() -> None:
@@ -305,20 +167,27 @@ def test_the_pull_pod_needs_no_gpu_and_no_scheduler() -> None:
     assert pod["spec"]["nodeName"] == "node-7"
     assert pod["spec"]["restartPolicy"] == "Never"
     assert all("resources" not in one for one in pod["spec"]["containers"])
+    assert pod["spec"]["tolerations"] == [{"operator": "Exists"}]
 
 
-def test_the_service_never_selects_a_pull_pod() -> None:
+def test_pods_that_pull_are_never_pods_that_serve() -> None:
+    pulling = render_pull_pod(gen.workspace(), gen.preset(), REVISION, "n", 0, gen.settings())
     selector = render_service(gen.workspace(), REVISION)["spec"]["selector"]
-    pod = render_pull_pod(gen.workspace(), gen.preset(), REVISION, "n", 0, gen.settings())
-    assert not selector.items() <= pod["metadata"]["labels"].items()
-    labels = workload()["spec"]["template"]["metadata"]["labels"]
-    assert selector.items() <= labels.items()
+    assert not selector.items() <= pulling["metadata"]["labels"].items()
 
 
 # --- services -------------------------------------------------------------------------------------
 
 
-def test_the_service_has_upstreams_ports() -> None:
+def test_the_service_sends_traffic_to_one_revision() -> None:
+    service = render_service(gen.workspace(), REVISION)
+    assert service["spec"]["selector"][names.LABEL_REVISION] == REVISION
+    assert service_facts(service).active_revision == REVISION
+    labels = workload()["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+
+
+def test_the_service_has_the_ports_that_clients_know() -> None:
     spec = render_service(gen.workspace(), REVISION)["spec"]
     assert spec["type"] == "ClusterIP"
     assert [(one["name"], one["port"], one["targetPort"]) for one in spec["ports"]] == [
@@ -327,19 +196,55 @@ def test_the_service_has_upstreams_ports() -> None:
     ]
 
 
-def test_the_planner_reads_the_active_revision_off_the_service() -> None:
-    facts = service_facts(render_service(gen.workspace(), REVISION))
-    assert facts.active_revision == REVISION
-    assert facts.workspace_uid == gen.UID
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("True", "LoadBalancer"), ("true", "LoadBalancer"), ("TRUE", "LoadBalancer")]
+    + [(value, "ClusterIP") for value in ("false", "", "yes", "1")],
+)
+def test_an_annotation_asks_for_an_address_outside_the_cluster(value: str, kind: str) -> None:
+    annotations = {names.ANNOTATION_ENABLE_LOAD_BALANCER: value}
+    workspace = gen.workspace(metadata={"annotations": annotations})
+    assert render_service(workspace, REVISION)["spec"]["type"] == kind
+
+
+def test_only_the_models_own_port_is_seen_outside_the_cluster() -> None:
+    annotations = {names.ANNOTATION_ENABLE_LOAD_BALANCER: "true"}
+    workspace = gen.workspace(metadata={"annotations": annotations})
+    ports = render_service(workspace, REVISION)["spec"]["ports"]
+    assert [one["targetPort"] for one in ports] == [names.PORT_SERVING]
+
+
+def test_replicas_find_each_other_before_they_are_ready() -> None:
+    spec = render_headless_service(gen.workspace())["spec"]
+    assert spec["clusterIP"] == "None"
+    assert spec["publishNotReadyAddresses"] is True
+    labels = workload()["spec"]["template"]["metadata"]["labels"]
+    assert spec["selector"].items() <= labels.items()
+
+
+# --- settings of the model server -----------------------------------------------------------------
+
+
+def test_a_revision_keeps_its_settings_for_ever() -> None:
+    config_map = render_config_map(gen.workspace(), REVISION, "vllm: {max-model-len: 512}\n")
+    assert config_map["metadata"]["name"] == f"chat-{REVISION}"
+    assert config_map["immutable"] is True
+    assert config_map["data"] == {"inference_config.yaml": "vllm: {max-model-len: 512}\n"}
 
 
 # --- node claims ----------------------------------------------------------------------------------
 
 
-def claim(workspace: Workspace | None = None, **settings: Any) -> dict[str, Any]:
+def claim(workspace: Any = None, **settings: Any) -> dict[str, Any]:
     return render_node_claim(
         workspace or gen.workspace(), gen.claim(), gen.preset(), gen.settings(**settings)
     )
+
+
+def requirement(claim: dict[str, Any], key: str) -> list[str]:
+    (values,) = [one["values"] for one in claim["spec"]["requirements"] if one["key"] == key]
+    assert isinstance(values, list)
+    return values
 
 
 def test_the_planner_reads_its_own_claim() -> None:
@@ -389,13 +294,64 @@ def test_the_node_has_room_for_the_model() -> None:
     assert without["spec"]["resources"]["requests"] == {"ephemeral-storage": "0"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "rendered"),
+    [
+        (None, ["on-demand"]),
+        ("on-demand", ["on-demand"]),
+        ("spot", ["spot"]),
+        ("spot-with-fallback", ["on-demand", "spot"]),
+    ],
+)
+def test_nodes_are_paid_for_as_the_spec_says(asked: str | None, rendered: list[str]) -> None:
+    workspace = gen.workspace(resource={"capacityType": asked})
+    assert requirement(claim(workspace), "karpenter.sh/capacity-type") == rendered
+
+
+def test_the_family_of_the_nodes_image_is_passed_on() -> None:
+    assert claim()["metadata"]["annotations"] == {names.ANNOTATION_DO_NOT_DISRUPT: "true"}
+    annotations = {names.ANNOTATION_NODE_IMAGE_FAMILY: "azurelinux"}
+    chosen = claim(gen.workspace(metadata={"annotations": annotations}))
+    assert chosen["metadata"]["annotations"][names.ANNOTATION_NODE_IMAGE_FAMILY] == "azurelinux"
+
+
 # --- revisions ------------------------------------------------------------------------------------
 
 
 def test_a_recorded_revision_holds_the_spec_with_its_defaults_and_nothing_else() -> None:
-    workspace = gen.workspace(status={"phase": "Ready"}, resource={"count": None})
+    workspace = gen.workspace(
+        status={"phase": "Ready"}, resource={"count": None}, rollout={"autoRollback": False}
+    )
     revision = render_controller_revision(workspace, REVISION, 3)
     assert revision["revision"] == 3
     assert revision["metadata"]["name"] == names.workload_name("chat", REVISION)
     assert set(revision["data"]) == {"resource", "inference"}
     assert revision["data"]["resource"]["count"] == 1
+
+
+def test_a_recorded_revision_holds_what_else_its_pods_are_made_from() -> None:
+    annotations = {
+        names.ANNOTATION_RUNTIME: "vllm",
+        names.ANNOTATION_PERFORMANCE_MODE: "throughput",
+        names.ANNOTATION_ENABLE_LOAD_BALANCER: "true",
+        "example.com/note": "mine",
+    }
+    preset = gen.gpu_preset()
+    data = render_controller_revision(
+        gen.workspace(metadata={"annotations": annotations}),
+        REVISION,
+        3,
+        config_text="vllm: {}\n",
+        hub_preset=preset,
+    )["data"]
+    assert data["config"] == "vllm: {}\n"
+    assert data["annotations"] == {
+        names.ANNOTATION_PERFORMANCE_MODE: "throughput",
+        names.ANNOTATION_RUNTIME: "vllm",
+    }
+    assert type(preset).model_validate(data["hubPreset"]) == preset
+
+
+def test_records_are_found_by_upstreams_label() -> None:
+    labels = render_controller_revision(gen.workspace(), REVISION, 3)["metadata"]["labels"]
+    assert labels["workspace.kaito.io/name"] == "chat"

@@ -44,6 +44,10 @@ def test_a_name_is_eight_hexadecimal_characters() -> None:
         {"inference": {"config": "my-config"}},
         {"inference": {"adapters": [{"source": {"name": "a", "image": "b"}}]}},
         {"inference": {"preset": None, "template": {"spec": {}}}},
+        {"inference": {"preset": {"presetOptions": {"modelAccessSecret": "token"}}}},
+        {"inference": {"preset": {"accessMode": "private", "presetOptions": {"image": "own:1"}}}},
+        {"resource": {"partition": {"mode": "accelerator", "count": 1}}},
+        {"metadata": {"annotations": {"kaito.sh/performance-mode": "throughput"}}},
         {"tuning": {"input": {}, "output": {}}},
     ],
 )
@@ -85,6 +89,14 @@ def test_another_registry_is_a_new_revision() -> None:
     "changes",
     [
         {"resource": {"preferredNodes": ["node-1"]}},
+        {"resource": {"fallbackInstanceTypes": ["onebox.large"]}},
+        {"resource": {"capacityType": "spot-with-fallback"}},
+        {"rollout": {"strategy": "Surge", "progressDeadlineSeconds": 60}},
+        {"instance_type": "Onebox.Small"},
+        {"metadata": {"annotations": {"kaito.sh/enablelb": "true"}}},
+        {"metadata": {"annotations": {"kaito.sh/bypass-resource-checks": "true"}}},
+        {"inference": {"adapters": []}},
+        {"inference": {"preset": {"presetOptions": None}}},
         {"metadata": {"generation": 7, "resourceVersion": "42", "annotations": {"a": "b"}}},
         {"status": {"phase": "Ready"}},
         {"resource": {"count": 1}},
@@ -94,6 +106,51 @@ def test_another_registry_is_a_new_revision() -> None:
 )
 def test_an_edit_that_nothing_running_feels_is_the_same_revision(changes: dict[str, Any]) -> None:
     assert name_of(gen.workspace(**changes)) == name_of()
+
+
+def test_what_an_empty_instance_type_comes_to_is_part_of_the_revision() -> None:
+    empty = gen.workspace(instance_type="")
+    small, large = (
+        name_of(empty, default_instance_type=one) for one in ("onebox.small", "onebox.large")
+    )
+    assert small == name_of()
+    assert small != large
+
+
+def test_another_commit_of_a_model_that_is_downloaded_is_a_new_revision() -> None:
+    found = {
+        name_of(preset=gen.gpu_preset(model={"revision": commit})) for commit in ("aaaa", "bbbb")
+    }
+    assert len(found) == 2
+
+
+def test_another_image_of_the_platforms_own_is_a_new_revision_of_what_it_serves() -> None:
+    own_image = gen.workspace(
+        inference={"preset": {"accessMode": "private", "presetOptions": {"image": "own:1"}}}
+    )
+    by_platform = [name_of(preset=gen.gpu_preset(), image_registry=one) for one in ("a", "b")]
+    by_user = [name_of(own_image, gen.gpu_preset(), image_registry=one) for one in ("a", "b")]
+    assert by_platform[0] != by_platform[1]
+    assert by_user[0] == by_user[1]
+
+
+def test_another_runtime_is_a_new_revision_and_the_one_that_is_taken_anyway_is_not() -> None:
+    chosen = [
+        gen.workspace(metadata={"annotations": {"kaito.sh/runtime": one}})
+        for one in ("vllm", "transformers")
+    ]
+    vllm, transformers = (name_of(one, gen.gpu_preset()) for one in chosen)
+    assert vllm == name_of(preset=gen.gpu_preset())
+    assert transformers != vllm
+
+
+def test_pods_of_the_users_own_are_hashed_without_a_model() -> None:
+    templates = [{"spec": {"containers": [{"name": "own", "image": one}]}} for one in "ab"]
+    workspaces = [
+        gen.workspace(inference={"preset": None, "template": template}) for template in templates
+    ]
+    found = {revision_hash(one, None, None, gen.settings()) for one in workspaces}
+    assert len(found) == 2
 
 
 def test_words_about_a_model_restart_nothing() -> None:

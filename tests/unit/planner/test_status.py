@@ -33,6 +33,9 @@ def report(**fields: object) -> ReportInput:
         "revision": "abc",
         "active_revision": "old",
         "preset": "smollm2",
+        "instance_type": "onebox.small",
+        "target_node_count": 2,
+        "warnings": ["count is raised to 2"],
         "node_names": ["b", "a"],
         "timeline": [
             StepRecord(step=Step.WORKLOAD, state=StepState.RUNNING, attempts=2),
@@ -68,10 +71,14 @@ def test_a_status_tells_where_the_workspace_is_in_kubernetes_own_spelling() -> N
     conditions = status.pop("conditions")
     assert status == {
         "phase": "Deploying",
+        "state": "Pending",
         "observedGeneration": 3,
         "revision": "abc",
         "activeRevision": "old",
         "preset": "smollm2",
+        "instanceType": "onebox.small",
+        "targetNodeCount": 2,
+        "warnings": ["count is raised to 2"],
         "workerNodes": ["a", "b"],
         "timeline": [
             {
@@ -174,3 +181,12 @@ def test_a_status_is_what_the_crd_has_fields_for() -> None:
             ], key
         else:
             assert known[key] == value, key
+
+
+def test_the_state_is_pending_until_the_first_time_that_it_is_ready() -> None:
+    ready = {"phase": LifecyclePhase.READY, "active_revision": "abc", "timeline": []}
+    assert written(report(), {})["state"] == "Pending"
+    first = written(report(**ready), {"state": "Pending"})
+    assert first["state"] == "Ready"
+    assert written(report(), first)["state"] == "NotReady"
+    assert written(report(**ready), {"state": "NotReady"})["state"] == "Ready"

