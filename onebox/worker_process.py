@@ -32,7 +32,7 @@ def worker() -> Program:
     return Program(
         name="worker",
         command=[sys.executable, "-m", "worker"],
-        listens=((HOST, places.PORT_WORKER),),
+        listens=((HOST, places.PORT_WORKER), (HOST, places.PORT_WEBHOOK)),
         environment={
             "KUBECONFIG": str(places.kubeconfig()),
             "TEMPORAL_ADDRESS": places.TEMPORAL_ADDRESS,
@@ -41,7 +41,14 @@ def worker() -> Program:
             "KAITO_ONEBOX_ENDPOINT": places.AGENT_URL,
             "KAITO_IMAGE_REGISTRY": places.REGISTRY,
             "KAITO_REGISTRY_PLAIN_HTTP": "true",
+            "KAITO_DEFAULT_INSTANCE_TYPE": "onebox.small",
             "KAITO_HTTP_PORT": str(places.PORT_WORKER),
+            "KAITO_ROLES": "workflows,activities,watcher,webhook",
+            # The API server is a process of this machine, so no Service stands between.
+            "KAITO_WEBHOOK_HOST": HOST,
+            "KAITO_WEBHOOK_PORT": str(places.PORT_WEBHOOK),
+            "KAITO_WEBHOOK_URL": f"https://{HOST}:{places.PORT_WEBHOOK}",
+            "KAITO_WEBHOOK_NAMESPACE": PLATFORM_NAMESPACE,
             "KAITO_LEASE_NAMESPACE": PLATFORM_NAMESPACE,
         },
     )

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from worker import plan_command
 from worker import settings as settings_module
 from worker.exits import EXIT_FAILED, EXIT_REFUSED, leave
 from worker.settings import BadSetting, Settings
@@ -18,6 +19,9 @@ _logger = logging.getLogger(__name__)
 
 _DESCRIPTION: Final = """\
 Runs KAITO's platform worker: workflows, activities and the watcher, in one process.
+
+  run     the worker (what happens without a command)
+  plan    say what a Workspace would become, and touch nothing; see `plan --help`
 """
 
 _SETTINGS_HELP: Final = """\
@@ -27,14 +31,28 @@ It is configured by environment variables:
   TEMPORAL_ADDRESS             host:port of Temporal (default: localhost:7233)
   TEMPORAL_NAMESPACE           Temporal namespace (default: default); also TEMPORAL_API_KEY,
                                TEMPORAL_TLS_*, TEMPORAL_PROFILE and TEMPORAL_CONFIG_FILE
-  KAITO_ROLES                  workflows,activities,watcher: what this process does (default: all)
+  KAITO_ROLES                  workflows,activities,watcher,webhook: what this process does
+                               (default: all but webhook)
   KAITO_PROVISIONER            byo or onebox: where nodes come from (default: byo)
+  KAITO_DEFAULT_INSTANCE_TYPE  type of new nodes where a Workspace names none
+                               (default: Standard_NC24ads_A100_v4)
+  KAITO_MAX_NODES_PER_INSTANCE nodes that one instance of a model may span (default: 8)
   KAITO_ONEBOX_ENDPOINT        address of onebox's node agent
   KAITO_IMAGE_REGISTRY         registry of runtime images and weights (default: ghcr.io)
   KAITO_REGISTRY_PLAIN_HTTP    true: that registry speaks HTTP without TLS
+  KAITO_HUB_ENDPOINT           model hub, or a mirror of it (default: https://huggingface.co)
+  KAITO_HUB_CACHE              folder of descriptions of models, for clusters that can't reach it
+  KAITO_HUB_OFFLINE            true: ask that folder only
   KAITO_WATCH_NAMESPACE        only Workspaces of this namespace (default: all)
   KAITO_LEASE_NAMESPACE        where watchers elect their leader (default: kaito-system)
   KAITO_HTTP_HOST, _PORT       address of /healthz, /readyz and /metrics (default: 0.0.0.0, 8090)
+  KAITO_WEBHOOK_HOST, _PORT    address of the webhook (default: 0.0.0.0, 9443)
+  KAITO_WEBHOOK_SERVICE        Service by which API servers call it, in KAITO_WEBHOOK_NAMESPACE
+                               (default: that of the leases)
+  KAITO_WEBHOOK_URL            base URL that API servers call instead of the Service
+  KAITO_WEBHOOK_CERTIFICATE_DIR
+                               folder with tls.crt, tls.key and ca.crt of somebody else, such as
+                               cert-manager; without it the webhook makes its own
   KAITO_LOG_LEVEL, _FORMAT     debug|info|warning|error (info); json|console (json)
   KAITO_DEPLOYMENT_NAME,
   KAITO_BUILD_ID               set both for a versioned worker (or TEMPORAL_DEPLOYMENT_NAME and
@@ -49,15 +67,28 @@ exit codes: 0 stopped in order, 1 failed while running, 2 could not start (the m
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process."""
-    parser = argparse.ArgumentParser(
+    options = parser().parse_args(arguments)
+    leave(plan_command.run(options) if options.command == "plan" else _run())
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    found = argparse.ArgumentParser(
         prog="python -m worker",
         description=_DESCRIPTION,
         epilog=_SETTINGS_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=["run"], default="run", help="run (default)")
-    parser.parse_args(arguments)
-    leave(_run())
+    commands = found.add_subparsers(dest="command", metavar="{run,plan}")
+    commands.add_parser("run", description="Runs the worker until it is told to stop.")
+    plan = commands.add_parser(
+        "plan",
+        description=plan_command.DESCRIPTION,
+        epilog=plan_command.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    plan_command.add_arguments(plan)
+    return found
 
 
 def _run() -> int:

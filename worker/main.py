@@ -1,7 +1,8 @@
 """Starts the parts of a worker process in order, and stops them in the opposite one.
 
-HTTP ─► Temporal ─► API server, CRDs ─► informers ─► workers, watcher ─► ready
-SIGTERM: watcher releases its lease; workers end or hand over their activities; at most 20 s
+HTTP ─► Temporal ─► API server, CRDs ─► informers ─► workers, watcher, webhook ─► ready
+SIGTERM: watcher releases its lease; workers end or hand over their activities; the webhook answers
+for a moment longer; at most 20 s
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from worker.temporal import connect, make_wait_worker, make_worker
 from worker.watcher.election import Elector
 from worker.watcher.sender import Sender, TemporalDelivery
 from worker.watcher.watcher import Watcher
+from worker.webhook.wiring import make_webhook
 from workflows.registry import WORKFLOWS, workflow_runner
 
 _logger = logging.getLogger(__name__)
@@ -87,29 +89,48 @@ async def _first(task: asyncio.Task[Any], stop: asyncio.Event) -> None:
 async def _start(
     settings: Settings, metrics: Metrics, server: HttpServer, stack: AsyncExitStack
 ) -> tuple[list[Worker], list[Part]]:
-    sdk_metrics_port = free_loopback_port()
-    client = await connect(settings.temporal, start_runtime(sdk_metrics_port))
-    server.add_sdk_metrics(f"http://127.0.0.1:{sdk_metrics_port}/metrics")
-    await start_checks.ensure_search_attributes(client)
+    client = await _connect_temporal(settings, server) if settings.needs_temporal else None
     cluster = await stack.enter_async_context(
         KubernetesClient.connect(settings.kubernetes.kubeconfig)
     )
     cluster.observe_requests(metrics.count_api_request)
-    version = await start_checks.check_cluster(cluster)
-    _logger.info(
-        "Temporal at %s, Kubernetes %s at %s", settings.temporal.address, version, cluster.host
-    )
-    try:
-        workers, informers = await _make_workers(settings, client, cluster, stack)
-    except ClusterUnavailable as error:
-        raise StartRefused(str(error)) from error
+    # The webhook alone lists nothing, and its account need not be allowed to.
+    kinds = start_checks.KINDS if settings.needs_temporal else ()
+    version = await start_checks.check_cluster(cluster, kinds)
+    _logger.info("Kubernetes %s at %s", version, cluster.host)
+    workers: list[Worker] = []
+    informers: Sequence[Informer] = ()
     parts: list[Part] = []
-    if Role.WATCHER in settings.roles:
-        await start_checks.ensure_lease_namespace(cluster, settings.kubernetes.lease_namespace)
-        parts.append(_make_watcher(settings, client, cluster, informers, metrics).run)
+    look_at_webhook: Callable[[], Sequence[str]] = tuple
+    if Role.WEBHOOK in settings.roles:
+        webhook = await make_webhook(settings, cluster, metrics)
+        parts.append(webhook.run)
+        look_at_webhook = webhook.complaints
+    if client is not None:
+        try:
+            workers, informers = await _make_workers(settings, client, cluster, stack)
+        except ClusterUnavailable as error:
+            raise StartRefused(str(error)) from error
+        if Role.WATCHER in settings.roles:
+            await start_checks.ensure_namespace(
+                cluster,
+                settings.kubernetes.lease_namespace,
+                "the watchers' lease",
+                "KAITO_LEASE_NAMESPACE",
+            )
+            parts.append(_make_watcher(settings, client, cluster, informers, metrics).run)
     metrics.follow_informers(informers)
-    server.set_readiness(Readiness(client, cluster, informers))
+    server.set_readiness(Readiness(client, cluster, informers, look_at_webhook))
     return workers, parts
+
+
+async def _connect_temporal(settings: Settings, server: HttpServer) -> Client:
+    sdk_metrics_port = free_loopback_port()
+    client = await connect(settings.temporal, start_runtime(sdk_metrics_port))
+    server.add_sdk_metrics(f"http://127.0.0.1:{sdk_metrics_port}/metrics")
+    await start_checks.ensure_search_attributes(client)
+    _logger.info("Temporal at %s", settings.temporal.address)
+    return client
 
 
 async def _make_workers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -29,15 +29,20 @@ CACHE_SECONDS: Final = 1.0
 
 
 class Readiness:
-    """Asks Temporal and the API server, and looks at the informers."""
+    """Asks Temporal and the API server, and looks at the informers and the webhook."""
 
     def __init__(
-        self, client: Client, cluster: KubernetesClient, informers: Sequence[Informer]
+        self,
+        client: Client | None,
+        cluster: KubernetesClient,
+        informers: Sequence[Informer],
+        look_at_webhook: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Take what is asked."""
+        """Take what is asked; a process without a role that talks to Temporal has no client."""
         self._client = client
         self._cluster = cluster
         self._informers = informers
+        self._look_at_webhook = look_at_webhook
         self._asked_at = float("-inf")
         self._complaints: tuple[str, ...] = ()
         self._lock = asyncio.Lock()
@@ -47,13 +52,14 @@ class Readiness:
         async with self._lock:
             if time.monotonic() - self._asked_at > CACHE_SECONDS:
                 answers = await asyncio.gather(self._ask_temporal(), self._ask_cluster())
-                self._complaints = tuple(
-                    complaint for complaint in (*answers, *self._look_at_informers()) if complaint
-                )
+                looks = (*self._look_at_informers(), *self._look_at_webhook())
+                self._complaints = tuple(one for one in (*answers, *looks) if one)
                 self._asked_at = time.monotonic()
             return self._complaints
 
     async def _ask_temporal(self) -> str:
+        if self._client is None:
+            return ""
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self._client.workflow_service.get_system_info(

@@ -22,7 +22,7 @@ from planner.world import PlatformSettings
 
 MAX_PORT: Final = 65535
 DEFAULT_TEMPORAL_ADDRESS: Final = "localhost:7233"
-_NAMESPACE_PATTERN: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_PATTERN: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class BadSetting(Exception):
@@ -35,6 +35,11 @@ class Role(StrEnum):
     WORKFLOWS = "workflows"
     ACTIVITIES = "activities"
     WATCHER = "watcher"
+    WEBHOOK = "webhook"
+
+
+DEFAULT_ROLES: Final = frozenset({Role.WORKFLOWS, Role.ACTIVITIES, Role.WATCHER})
+"""Without the webhook, which changes what the API server accepts and so must be asked for."""
 
 
 class LogFormat(StrEnum):
@@ -115,19 +120,48 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True)
+class WebhookSettings:
+    """How API servers reach the webhook, and where its certificate comes from."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - API servers call from outside the pod
+    """KAITO_WEBHOOK_HOST: address that the webhook listens on."""
+    port: int = 9443
+    """KAITO_WEBHOOK_PORT: its port, upstream's; 0 takes any free one."""
+    namespace: str = "kaito-system"
+    """KAITO_WEBHOOK_NAMESPACE: where the Service and the certificate's Secret are. Default: that of
+    KAITO_LEASE_NAMESPACE."""
+    service: str = "kaito-webhook"
+    """KAITO_WEBHOOK_SERVICE: Service by which API servers call the webhook, on its port 443."""
+    url: str = ""
+    """KAITO_WEBHOOK_URL: base URL that API servers call instead, such as https://127.0.0.1:9443,
+    for a webhook that runs outside the cluster."""
+    certificate_folder: str = ""
+    """KAITO_WEBHOOK_CERTIFICATE_DIR: folder with tls.crt, tls.key and ca.crt that somebody else
+    renews, such as cert-manager. Default: the platform makes its own, in a Secret."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything; built once at start and passed down."""
 
-    roles: frozenset[Role] = frozenset(Role)
-    """KAITO_ROLES: comma-separated; default: all three."""
+    roles: frozenset[Role] = DEFAULT_ROLES
+    """KAITO_ROLES: comma-separated; default: all but webhook."""
     identity: str = ""
     """Who holds the lease: host name and process id."""
     kubernetes: KubernetesSettings = KubernetesSettings()
     temporal: TemporalSettings = field(default_factory=TemporalSettings)
     telemetry: TelemetrySettings = TelemetrySettings()
     activities: ActivitySettings = field(default_factory=ActivitySettings)
-    """KAITO_PROVISIONER (byo), KAITO_ONEBOX_ENDPOINT, KAITO_IMAGE_REGISTRY (ghcr.io),
+    """KAITO_PROVISIONER (byo), KAITO_DEFAULT_INSTANCE_TYPE (Standard_NC24ads_A100_v4),
+    KAITO_MAX_NODES_PER_INSTANCE (8), KAITO_HUB_ENDPOINT (https://huggingface.co), KAITO_HUB_CACHE
+    (a folder), KAITO_HUB_OFFLINE (false), KAITO_ONEBOX_ENDPOINT, KAITO_IMAGE_REGISTRY (ghcr.io),
     KAITO_REGISTRY_PLAIN_HTTP (false), KAITO_ENDPOINT_BASE_URL (only for simulated pods)."""
+    webhook: WebhookSettings = WebhookSettings()
+
+    @property
+    def needs_temporal(self) -> bool:
+        """Whether a role talks to Temporal."""
+        return self.roles != {Role.WEBHOOK}
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -138,13 +172,14 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """
     reader = _Reader(os.environ if environment is None else environment)
     watch_namespace = reader.namespace("KAITO_WATCH_NAMESPACE", "")
+    lease_namespace = reader.namespace("KAITO_LEASE_NAMESPACE", "kaito-system")
     return Settings(
         roles=reader.roles("KAITO_ROLES"),
         identity=f"{socket.gethostname()}-{os.getpid()}",
         kubernetes=KubernetesSettings(
             kubeconfig=reader.text("KUBECONFIG", "") or None,
             watch_namespace=watch_namespace,
-            lease_namespace=reader.namespace("KAITO_LEASE_NAMESPACE", "kaito-system"),
+            lease_namespace=lease_namespace,
         ),
         temporal=_temporal(reader),
         telemetry=TelemetrySettings(
@@ -154,6 +189,14 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
             http_port=reader.number("KAITO_HTTP_PORT", 8090, minimum=0, maximum=MAX_PORT),
         ),
         activities=_activities(reader, watch_namespace),
+        webhook=WebhookSettings(
+            host=reader.text("KAITO_WEBHOOK_HOST", WebhookSettings.host),
+            port=reader.number("KAITO_WEBHOOK_PORT", 9443, minimum=0, maximum=MAX_PORT),
+            namespace=reader.namespace("KAITO_WEBHOOK_NAMESPACE", lease_namespace),
+            service=reader.service("KAITO_WEBHOOK_SERVICE", WebhookSettings.service),
+            url=reader.url("KAITO_WEBHOOK_URL", schemes=("https",)),
+            certificate_folder=reader.text("KAITO_WEBHOOK_CERTIFICATE_DIR", ""),
+        ),
     )
 
 
@@ -202,10 +245,19 @@ def _activities(reader: _Reader, watch_namespace: str) -> ActivitySettings:
             provisioner=provisioner,
             image_registry=reader.text("KAITO_IMAGE_REGISTRY", PlatformSettings.image_registry),
             registry_plain_http=reader.flag("KAITO_REGISTRY_PLAIN_HTTP"),
+            hub_endpoint=reader.url("KAITO_HUB_ENDPOINT", PlatformSettings.hub_endpoint),
+            default_instance_type=reader.text(
+                "KAITO_DEFAULT_INSTANCE_TYPE", PlatformSettings.default_instance_type
+            ),
+            max_nodes_per_instance=reader.number(
+                "KAITO_MAX_NODES_PER_INSTANCE", PlatformSettings.max_nodes_per_instance, minimum=1
+            ),
         ),
         onebox_endpoint=onebox_endpoint,
         endpoint_base_url=reader.url("KAITO_ENDPOINT_BASE_URL"),
         watch_namespace=watch_namespace,
+        hub_cache=reader.text("KAITO_HUB_CACHE", ""),
+        hub_offline=reader.flag("KAITO_HUB_OFFLINE"),
     )
 
 
@@ -246,7 +298,7 @@ class _Reader:
         return options(text)
 
     def roles(self, name: str) -> frozenset[Role]:
-        text = self.text(name, ",".join(Role))
+        text = self.text(name, ",".join(DEFAULT_ROLES))
         parts = {part.strip() for part in text.split(",")} - {""}
         if not parts or not parts <= set(Role):
             raise BadSetting(
@@ -254,16 +306,34 @@ class _Reader:
             )
         return frozenset(Role(part) for part in parts)
 
-    def url(self, name: str) -> str:
-        text = self.text(name, "")
-        if text:
-            parts = urlsplit(text)
-            if parts.scheme not in {"http", "https"} or not parts.netloc:
-                raise BadSetting(f"{name} is {text!r}; set it to a URL such as http://host:port")
+    def url(
+        self, name: str, default: str = "", schemes: tuple[str, ...] = ("http", "https")
+    ) -> str:
+        text = self.text(name, default)
+        if text and not _is_base_url(text, schemes):
+            raise BadSetting(
+                f"{name} is {text!r}; set it to a URL such as {schemes[0]}://host:port"
+            )
         return text.rstrip("/")
 
     def namespace(self, name: str, default: str) -> str:
+        return self._label(name, default, "namespace")
+
+    def service(self, name: str, default: str) -> str:
+        return self._label(name, default, "Service")
+
+    def _label(self, name: str, default: str, what: str) -> str:
         text = self.text(name, default)
-        if text and not _NAMESPACE_PATTERN.fullmatch(text):
-            raise BadSetting(f"{name} is {text!r}; set it to the name of a Kubernetes namespace")
+        if text and not _LABEL_PATTERN.fullmatch(text):
+            raise BadSetting(f"{name} is {text!r}; set it to the name of a Kubernetes {what}")
         return text
+
+
+def _is_base_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Asking for the port reads it, and refuses what is none.
+        is_whole = bool(parts.hostname) and parts.port != 0 and text.isascii()
+    except ValueError:
+        return False
+    return is_whole and parts.scheme in schemes and not (parts.query or parts.fragment)

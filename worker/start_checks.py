@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -63,8 +63,16 @@ class StartRefused(Exception):
     """The process can't do its work here; the message says why and what to do."""
 
 
-async def check_cluster(cluster: KubernetesClient) -> str:
+KINDS: Final = (WORKSPACES, NODE_CLAIMS)
+"""What a worker that takes work lists and watches."""
+
+
+async def check_cluster(cluster: KubernetesClient, kinds: Sequence[Kind] = KINDS) -> str:
     """Return the API server's version after seeing that our kinds are there.
+
+    Args:
+        cluster: The API server.
+        kinds: Kinds that this process lists.
 
     Raises:
         StartRefused: it can't be reached, or lacks the CRDs, or refuses us.
@@ -81,7 +89,7 @@ async def check_cluster(cluster: KubernetesClient) -> str:
             f"the Kubernetes API server at {cluster.host} refuses us: {error.message}; check the "
             "credentials in KUBECONFIG"
         ) from error
-    for kind in (WORKSPACES, NODE_CLAIMS):
+    for kind in kinds:
         await _check_kind(cluster, kind)
     return version
 
@@ -124,8 +132,16 @@ async def _patiently(call: Callable[[], Awaitable[_T]]) -> _T:
             await asyncio.sleep(0.2)
 
 
-async def ensure_lease_namespace(cluster: KubernetesClient, namespace: str) -> None:
-    """See to it that the namespace of the watchers' Lease exists.
+async def ensure_namespace(
+    cluster: KubernetesClient, namespace: str, purpose: str, variable: str
+) -> None:
+    """See to it that a namespace of the platform exists.
+
+    Args:
+        cluster: The API server.
+        namespace: Its name.
+        purpose: What goes there, for messages: "the watchers' lease".
+        variable: Names the setting that chose it.
 
     Raises:
         StartRefused: it is missing and we may not create it.
@@ -133,17 +149,17 @@ async def ensure_lease_namespace(cluster: KubernetesClient, namespace: str) -> N
     try:
         if await _patiently(lambda: cluster.find(NAMESPACES, namespace)) is None:
             await cluster.create(NAMESPACES, {"metadata": {"name": namespace}})
-            _logger.info("created namespace %s for the watchers' lease", namespace)
+            _logger.info("created namespace %s for %s", namespace, purpose)
     except ApiError as error:
         if error.reason == "AlreadyExists":
             return
         if error.status == _HTTP_FORBIDDEN:
-            # An account of a chart may use Leases in its namespace and see nothing else of it.
+            # An account of a chart may use objects in its namespace and see nothing else of it.
             _logger.info("can't see namespace %s: %s", namespace, error.message)
             return
         raise StartRefused(
-            f"namespace {namespace} for the watchers' lease can't be made: {error.message}; run "
-            f"kubectl create namespace {namespace}, or set KAITO_LEASE_NAMESPACE"
+            f"namespace {namespace} for {purpose} can't be made: {error.message}; run "
+            f"kubectl create namespace {namespace}, or set {variable}"
         ) from error
     except ClusterUnavailable as error:
         raise StartRefused(

@@ -77,9 +77,9 @@ class Onebox:
                 pytest.fail(f"{what} did not happen within {seconds} s:\n{described}")
             time.sleep(0.5)
 
-    def until_ready(self, seconds: float = 300) -> None:
+    def until_ready(self, seconds: float = 300, *, name: str = NAME) -> None:
         self.until(
-            lambda: self.condition("WorkspaceSucceeded").get("status") == "True",
+            lambda: self.condition("WorkspaceSucceeded", name).get("status") == "True",
             "WorkspaceSucceeded",
             seconds,
         )

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.e2e.conftest import MODEL, NAME, ROOT, Onebox
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1600)]
 
 WORKFLOW = f"workspace/default/{NAME}"
+EDITED = "edited"
 AGENT = "http://127.0.0.1:7070/v1/nodes"
 
 
@@ -90,6 +92,8 @@ def test_kubectl_get_workspace_prints_the_columns_that_upstream_prints(onebox: O
         "INFERENCEREADY",
         "JOBSTARTED",
         "WORKSPACESUCCEEDED",
+        "TARGETNODECOUNT",
+        "STATE",
         "AGE",
     ]
     assert row.split()[:4] == [NAME, "onebox.small", "True", "True"]
@@ -195,6 +199,96 @@ def test_up_brings_back_what_was_killed_and_the_model_goes_on_answering(onebox: 
     assert WORKFLOW in onebox.temporal("list", "-q", "KaitoPhase='Ready'")
 
 
+# --- Edits ------------------------------------------------------------------------------------
+
+
+def test_a_load_balancer_comes_and_goes_by_annotation_without_a_restart(onebox: Onebox) -> None:
+    before = onebox.workspace()["status"]["activeRevision"]
+    for change, wanted in (("kaito.sh/enablelb=True", "LoadBalancer"), ("kaito.sh/enablelb-", "")):
+        onebox.kubectl("annotate", "workspace", NAME, change)
+        onebox.until(
+            lambda wanted=wanted or "ClusterIP": (
+                onebox.kubectl("get", "svc", NAME, "-o", "jsonpath={.spec.type}") == wanted
+            ),
+            f"a Service of type {wanted or 'ClusterIP'}",
+            30,
+        )
+    assert onebox.workspace()["status"]["activeRevision"] == before
+
+
+def test_a_config_map_is_part_of_the_revision_and_its_edit_rolls(onebox: Onebox) -> None:
+    def settings(length: int) -> dict[str, Any]:
+        text = f"vllm:\n  max-model-len: {length}\n"
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "settings"},
+            "data": {"inference_config.yaml": text},
+        }
+
+    def served_length() -> int:
+        address = onebox.kubectl("get", "svc", EDITED, "-o", "jsonpath={.spec.clusterIP}")
+        with urllib.request.urlopen(f"http://{address}/v1/models", timeout=10) as response:
+            return int(json.load(response)["data"][0]["max_model_len"])
+
+    onebox.apply(settings(1024))
+    # No instance type: the platform's default is taken.
+    body = manifest(EDITED, inference={"preset": {"name": MODEL}, "config": "settings"})
+    del body["resource"]["instanceType"]
+    onebox.apply(body)
+    onebox.until_ready(name=EDITED)
+    assert onebox.workspace(EDITED)["status"]["instanceType"] == "onebox.small"
+    assert served_length() == 1024
+    first = onebox.workspace(EDITED)["status"]["activeRevision"]
+    # The pods keep what they were started with, in a ConfigMap of the revision's own.
+    onebox.kubectl("get", "configmap", f"{EDITED}-{first}")
+    onebox.apply(settings(512))
+    onebox.until(
+        lambda: onebox.workspace(EDITED)["status"]["activeRevision"] != first, "the roll", 120
+    )
+    onebox.until_ready(name=EDITED)
+    assert served_length() == 512
+    onebox.kubectl("get", "configmap", f"{EDITED}-{first}", code=1)
+
+
+def test_a_model_of_the_catalogue_can_be_edited_into_pods_of_ones_own(onebox: Onebox) -> None:
+    before = onebox.workspace(EDITED)["status"]
+    image = onebox.kubectl("get", "pods", "-o", "jsonpath={.items[0].spec.containers[0].image}")
+    container = {
+        "name": "files",
+        "image": image,
+        "command": ["python3", "-m", "http.server", "5000", "--directory", "/mnt"],
+    }
+    template = {"spec": {"containers": [container]}}
+    edit = {"inference": {"preset": None, "config": None, "template": template}}
+    onebox.kubectl("patch", "workspace", EDITED, "--type=merge", "-p", json.dumps(edit))
+    onebox.until(
+        lambda: onebox.workspace(EDITED)["status"]["activeRevision"] != before["activeRevision"],
+        "traffic to the new pods",
+    )
+    onebox.until_ready(name=EDITED)
+    after = onebox.workspace(EDITED)["status"]
+    assert after["workerNodes"] == before["workerNodes"]
+    assert "inference.template" in onebox.condition("InferenceReady", EDITED)["message"]
+    address = onebox.kubectl("get", "svc", EDITED, "-o", "jsonpath={.spec.clusterIP}")
+    with urllib.request.urlopen(f"http://{address}/", timeout=10) as response:
+        assert b"Directory listing" in response.read()
+    uid = onebox.workspace(EDITED)["metadata"]["uid"]
+    onebox.kubectl("delete", "workspace", EDITED, "--timeout=100s")
+    kinds = "statefulsets,services,configmaps,pods,controllerrevisions,nodeclaims,nodes"
+    left = onebox.kubectl("get", kinds, "-l", f"kaito.sh/workspace-uid={uid}", "-o", "name")
+    assert left.strip() == ""
+
+
+def test_a_preview_says_what_is_there_and_that_it_would_stay(onebox: Onebox) -> None:
+    manifest_file = "examples/inference/workspace-smollm2-135m-instruct.yaml"
+    words = onebox.run(
+        sys.executable, "-m", "worker", "plan", "-f", manifest_file, "--cluster", "-o", "json"
+    )
+    (preview,) = json.loads(words)["workspaces"]
+    assert preview["effect"]["kind"] == "nothing"
+
+
 # --- What can't be done is said -------------------------------------------------------------------
 
 
@@ -214,7 +308,6 @@ def test_more_nodes_than_this_machine_gives_is_a_capacity_error(onebox: Onebox) 
 @pytest.mark.parametrize(
     ("name", "parts", "reason", "words"),
     [
-        ("unknown", {"inference": {"preset": {"name": "smolm2"}}}, "UnknownPreset", "smollm2"),
         (
             "configured",
             {"inference": {"preset": {"name": MODEL}, "config": "absent"}},
@@ -237,7 +330,7 @@ def test_more_nodes_than_this_machine_gives_is_a_capacity_error(onebox: Onebox) 
         ),
     ],
 )
-def test_a_workspace_that_cannot_be_carried_out_says_why(
+def test_a_workspace_that_waits_for_something_or_can_not_be_carried_out_yet_says_why(
     onebox: Onebox, name: str, parts: dict[str, Any], reason: str, words: str
 ) -> None:
     body = {key: value for key, value in manifest(name, **parts).items() if value is not None}
@@ -247,6 +340,14 @@ def test_a_workspace_that_cannot_be_carried_out_says_why(
     )
     assert words in onebox.condition("WorkspaceSucceeded", name)["message"]
     onebox.kubectl("delete", "workspace", name, "--timeout=60s")
+
+
+def test_a_spec_that_can_not_be_right_is_refused_at_once(onebox: Onebox) -> None:
+    body = manifest("unknown", inference={"preset": {"name": "smolm2"}})
+    words = onebox.kubectl("apply", "-f", "-", stdin=json.dumps(body), code=1)
+    assert "inference.preset.name" in words
+    assert "smollm2-135m-instruct" in words
+    onebox.kubectl("get", "workspace", "unknown", code=1)
 
 
 # --- The end ----------------------------------------------------------------------------------

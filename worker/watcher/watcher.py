@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from activities.clients.informer import Change, Informer
-from activities.clients.kubernetes import WORKSPACES, Kind
-from planner.hints import Hint, owned_hints, workspace_hints
+from activities.clients.kubernetes import CONFIG_MAPS, WORKSPACES, Kind
+from planner.hints import Hint, config_map_hints, owned_hints, workspace_hints
 from worker.metrics import Metrics
 from worker.watcher.election import Elector
 from worker.watcher.hint_queue import Parcel
@@ -68,7 +68,7 @@ class Watcher:
     def _follow(self, kind: Kind) -> Callable[[Change], None]:
         def on_change(change: Change) -> None:
             try:
-                for hint in _hints(kind, change.type, change.obj, change.previous):
+                for hint in self._hints(kind, change.type, change.obj, change.previous):
                     self._sender.put(Parcel(hint))
             except Exception:
                 # An odd object must not end the watch of all others; the resync looks again.
@@ -97,14 +97,23 @@ class Watcher:
     def _owners(self) -> Iterable[Parcel]:
         for informer in self._informers:
             for obj in informer.list():
-                for hint in _hints(informer.kind, "ADDED", obj, None):
+                for hint in self._hints(informer.kind, "ADDED", obj, None):
                     if hint.can_start:
                         yield Parcel(hint, wakes=False)
 
+    def _hints(
+        self, kind: Kind, event: str, obj: dict[str, Any], previous: dict[str, Any] | None
+    ) -> tuple[Hint, ...]:
+        if kind == WORKSPACES:
+            return workspace_hints(event, obj, previous)
+        if kind == CONFIG_MAPS:
+            return config_map_hints(event, obj, self._workspaces(obj["metadata"]["namespace"]))
+        return owned_hints(kind.kind, event, obj, previous)
 
-def _hints(
-    kind: Kind, event: str, obj: dict[str, Any], previous: dict[str, Any] | None
-) -> tuple[Hint, ...]:
-    if kind == WORKSPACES:
-        return workspace_hints(event, obj, previous)
-    return owned_hints(kind.kind, event, obj, previous)
+    def _workspaces(self, namespace: str) -> list[dict[str, Any]]:
+        return [
+            workspace
+            for informer in self._informers
+            if informer.kind == WORKSPACES
+            for workspace in informer.list(namespace)
+        ]

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from worker.settings import BadSetting, LogFormat, Role, load
+from activities.context import ActivitySettings
+from planner.world import PlatformSettings
+from worker.settings import BadSetting, LogFormat, Role, WebhookSettings, load
 
 
 def test_an_empty_environment_gives_a_worker_that_does_everything_on_this_machine() -> None:
     settings = load({})
-    assert settings.roles == frozenset(Role)
+    assert settings.roles == {Role.WORKFLOWS, Role.ACTIVITIES, Role.WATCHER}
+    assert settings.needs_temporal
     assert settings.temporal.address == "localhost:7233"
     assert settings.temporal.namespace == "default"
     assert settings.kubernetes.kubeconfig is None
@@ -63,6 +66,29 @@ def test_onebox_gets_everything_that_it_sets() -> None:
     assert settings.telemetry.log_format is LogFormat.CONSOLE
 
 
+def test_the_platforms_own_choices_reach_the_planner() -> None:
+    platform = load(
+        {"KAITO_DEFAULT_INSTANCE_TYPE": "p4d.24xlarge", "KAITO_MAX_NODES_PER_INSTANCE": "4"}
+    ).activities.platform
+    assert platform.default_instance_type == "p4d.24xlarge"
+    assert platform.max_nodes_per_instance == 4
+    assert load({}).activities.platform == PlatformSettings()
+
+
+def test_the_model_hub_is_the_public_one_unless_it_is_set() -> None:
+    assert load({}).activities == ActivitySettings()
+    settings = load(
+        {
+            "KAITO_HUB_ENDPOINT": "https://hub.example/",
+            "KAITO_HUB_CACHE": "/hub",
+            "KAITO_HUB_OFFLINE": "true",
+        }
+    )
+    assert settings.activities.platform.hub_endpoint == "https://hub.example"
+    assert settings.activities.hub_cache == "/hub"
+    assert settings.activities.hub_offline is True
+
+
 def test_one_namespace_to_watch_reaches_the_activities_too() -> None:
     settings = load({"KAITO_WATCH_NAMESPACE": "team-a"})
     assert settings.kubernetes.watch_namespace == "team-a"
@@ -71,6 +97,46 @@ def test_one_namespace_to_watch_reaches_the_activities_too() -> None:
 
 def test_roles_are_a_list() -> None:
     assert load({"KAITO_ROLES": " watcher, workflows"}).roles == {Role.WATCHER, Role.WORKFLOWS}
+
+
+def test_the_webhook_is_there_only_when_it_is_asked_for_and_alone_needs_no_temporal() -> None:
+    alone = load({"KAITO_ROLES": "webhook"})
+    assert alone.roles == {Role.WEBHOOK}
+    assert not alone.needs_temporal
+    assert load({"KAITO_ROLES": "webhook,watcher"}).needs_temporal
+
+
+def test_the_webhook_is_a_service_of_the_platforms_namespace() -> None:
+    assert load({}).webhook == WebhookSettings(
+        host="0.0.0.0",  # noqa: S104 - the default that is claimed
+        port=9443,
+        namespace="kaito-system",
+        service="kaito-webhook",
+        url="",
+        certificate_folder="",
+    )
+    assert load({"KAITO_LEASE_NAMESPACE": "gpu"}).webhook.namespace == "gpu"
+
+
+def test_the_webhook_gets_everything_that_is_set() -> None:
+    settings = load(
+        {
+            "KAITO_WEBHOOK_HOST": "127.0.0.1",
+            "KAITO_WEBHOOK_PORT": "9444",
+            "KAITO_WEBHOOK_NAMESPACE": "platform",
+            "KAITO_WEBHOOK_SERVICE": "judge",
+            "KAITO_WEBHOOK_URL": "https://127.0.0.1:9444/",
+            "KAITO_WEBHOOK_CERTIFICATE_DIR": "/certificate",
+        }
+    )
+    assert settings.webhook == WebhookSettings(
+        host="127.0.0.1",
+        port=9444,
+        namespace="platform",
+        service="judge",
+        url="https://127.0.0.1:9444",
+        certificate_folder="/certificate",
+    )
 
 
 def test_an_empty_value_counts_as_not_set() -> None:
@@ -105,6 +171,16 @@ def test_deployment_and_build_make_a_versioned_worker(deployment: str, build: st
         ("KAITO_LEASE_NAMESPACE", "Kaito_System", "name of a Kubernetes namespace"),
         ("KAITO_WATCH_NAMESPACE", "a b", "name of a Kubernetes namespace"),
         ("KAITO_MAX_CACHED_WORKFLOWS", "0", "whole number from 1"),
+        ("KAITO_MAX_NODES_PER_INSTANCE", "0", "whole number from 1"),
+        ("KAITO_HUB_ENDPOINT", "huggingface.co", "http://host:port"),
+        ("KAITO_HUB_OFFLINE", "perhaps", "true or false"),
+        ("KAITO_WEBHOOK_PORT", "-1", "whole number from 0 to 65535"),
+        ("KAITO_WEBHOOK_NAMESPACE", "a.b", "name of a Kubernetes namespace"),
+        ("KAITO_WEBHOOK_SERVICE", "a/b", "name of a Kubernetes Service"),
+        ("KAITO_WEBHOOK_URL", "http://host:9443", "https://host:port"),
+        ("KAITO_WEBHOOK_URL", "https://höst:9443", "https://host:port"),
+        ("KAITO_WEBHOOK_URL", "https://host:many", "https://host:port"),
+        ("KAITO_WEBHOOK_URL", "https://host:9443/?a=b", "https://host:port"),
     ],
 )
 def test_a_bad_value_names_its_variable_and_the_remedy(
