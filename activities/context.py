@@ -23,9 +23,12 @@ from activities.clients.kubernetes import (
 from activities.clients.model_endpoint import ModelEndpointClient
 from activities.clients.onebox_agent import OneboxAgentClient
 from activities.provisioners import ByoProvisioner, OneboxProvisioner, Provisioner
+from activities.provisioners.azure_settings import AzureSettings
+from activities.provisioners.karpenter import KarpenterProvisioner
 from api import names
 from api.errors import ClusterUnavailable
 from api.preset import Catalogue
+from planner.render.node_class import NodeClass
 from planner.world import PlatformSettings
 
 SYNC_TIMEOUT_SECONDS: Final = 30.0
@@ -38,7 +41,7 @@ MAX_CACHED_CONFIG_CHARACTERS: Final = 65536
 """64 KiB: a revision with a longer text of `inference.config` is read anew for each step, so that
 a thousand of them can't fill the memory."""
 
-PROVISIONERS: Final = ("byo", "onebox")
+PROVISIONERS: Final = ("byo", "onebox", "aks", "aks-arc", "karpenter")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class ActivitySettings:
     platform: PlatformSettings = field(default_factory=PlatformSettings)
     onebox_endpoint: str = ""
     """Base URL of onebox's node agent."""
+    azure: AzureSettings | None = None
+    """For aks and aks-arc: which cluster, and as whom."""
+    node_class: NodeClass = field(default_factory=NodeClass)
+    """For karpenter: what its claims name."""
     endpoint_base_url: str = ""
     """Ask this base URL instead of the pods' own addresses. For tests whose pods are simulated."""
     watch_namespace: str = ""
@@ -151,13 +158,30 @@ class ActivityContext:
     revisions: RevisionCache = field(default_factory=RevisionCache)
 
 
-def make_provisioner(settings: ActivitySettings) -> Provisioner:
+def make_provisioner(settings: ActivitySettings, cluster: KubernetesClient) -> Provisioner:
     """Return the provisioner that the settings name.
+
+    Args:
+        settings: Of the platform.
+        cluster: Where Karpenter serves, if it is to.
 
     Raises:
         ValueError: an unknown name, or a missing endpoint.
     """
     match settings.platform.provisioner:
+        case "aks" | "aks-arc" if settings.azure is not None:
+            from activities.provisioners import azure_connection
+
+            if settings.platform.provisioner == "aks":
+                return azure_connection.connect_aks(settings.azure)
+            return azure_connection.connect_aks_arc(settings.azure)
+        case "aks" | "aks-arc":
+            raise ValueError(
+                f"provisioner {settings.platform.provisioner} needs a cluster; set "
+                "KAITO_AZURE_SUBSCRIPTION, KAITO_AZURE_RESOURCE_GROUP and KAITO_AZURE_CLUSTER"
+            )
+        case "karpenter":
+            return KarpenterProvisioner(cluster, settings.node_class)
         case "byo":
             return ByoProvisioner()
         case "onebox":
@@ -178,7 +202,7 @@ async def open_context(
 ) -> AsyncIterator[ActivityContext]:
     """Start the informers, wait for their first lists, and close everything at the end."""
     async with AsyncExitStack() as stack:
-        provisioner = make_provisioner(settings)
+        provisioner = make_provisioner(settings, cluster)
         stack.push_async_callback(provisioner.close)
         model_endpoint = ModelEndpointClient()
         stack.push_async_callback(model_endpoint.close)

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.clients.azure import AzureFailed
 from activities.clients.hugging_face import HubError
 from activities.clients.kubernetes import ApiError
 from activities.clients.model_endpoint import EndpointError
@@ -40,6 +41,7 @@ from api.errors import (
     UnknownModel,
     trim,
 )
+from planner.azure_errors import judge
 
 HAND_OVER: Final = "HandOver"
 """Type of the error by which a stopping worker gives a long activity to another one."""
@@ -107,6 +109,8 @@ def translate(error: Exception) -> PlatformError | None:
             translated = error
         case ApiError():
             translated = CLUSTER_STATUSES.get(error.status, ClusterUnavailable)(str(error))
+        case AzureFailed():
+            translated = judge(error.failure).to_error()
         case AgentError():
             translated = AGENT_CODES.get(error.code, ProviderFailed)(error.message)
         case EndpointError():
@@ -141,10 +145,12 @@ def to_application_error(error: Exception) -> ApplicationError | None:
     if platform_error is None:
         return None
     passes_by_itself = platform_error.remedy is Remedy.FAST_RETRY
+    pause_seconds = error.retry_after_seconds if isinstance(error, AzureFailed) else None
     return ApplicationError(
         trim(str(platform_error)),
         type=platform_error.reason(),
         non_retryable=not passes_by_itself or isinstance(error, WorkspaceGone),
+        next_retry_delay=None if pause_seconds is None else timedelta(seconds=pause_seconds),
         category=(
             ApplicationErrorCategory.BENIGN
             if passes_by_itself

@@ -8,6 +8,8 @@ from typing import Any
 from activities.context import ActivityContext
 from activities.node_claim.claim import Claims
 from activities.node_claim.machine import Machines
+from activities.sweep.observer import SweepObserver
+from activities.sweep.sweeping import Sweeping
 from activities.workspace.endpoint import Endpoint
 from activities.workspace.images import Images
 from activities.workspace.nodes import Nodes
@@ -20,10 +22,13 @@ from activities.workspace.workload import Workload
 Activity = Callable[..., Any]
 
 
-def quick_activities(ctx: ActivityContext) -> list[Activity]:
-    """Return what `api.names.TASK_QUEUE` serves."""
+def quick_activities(
+    ctx: ActivityContext, sweep_observer: SweepObserver | None = None
+) -> list[Activity]:
+    """Return what `api.names.TASK_QUEUE` serves; `sweep_observer` is told the sweep's numbers."""
     planning, nodes = Planning(ctx), Nodes(ctx)
     claims, teardown = Claims(ctx), Teardown(ctx)
+    sweeping = Sweeping(ctx, sweep_observer)
     return [
         planning.plan_workspace,
         planning.adopt_workspace,
@@ -37,6 +42,8 @@ def quick_activities(ctx: ActivityContext) -> list[Activity]:
         claims.observe_node_claim,
         claims.report_node_claim,
         claims.release_node_claim,
+        sweeping.find_strays,
+        sweeping.repair_stray,
     ]
 
 

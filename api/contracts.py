@@ -244,6 +244,31 @@ async def release_node_claim(_: p.NodeClaimRef) -> p.TeardownResult:
     _contract_only()
 
 
+# --- Sweep ------------------------------------------------------------------------------------
+
+
+@activity.defn
+async def find_strays(_: p.FindStraysInput) -> p.FindStraysResult:
+    """List what has lost what it belongs to, past every cache, and judge it.
+
+    Idempotent by: reads only. Gives up on: nothing; what can't be listed is a blind spot in the
+    result, and nothing is concluded from it. Heartbeats: no. Typical 0.2 s, worst 2 min (thousands
+    of objects, a slow provider).
+    """
+    _contract_only()
+
+
+@activity.defn
+async def repair_stray(_: p.RepairStrayInput) -> p.RepairStrayResult:
+    """Look at one stray again, past every cache, and repair it if it is still one.
+
+    Deletes on positive evidence only. Idempotent by: workflow ids, the claim's uid, the machine's
+    name. Gives up on: nothing; a failure is a result, and the next sweep tries again. Heartbeats:
+    no. Typical 0.1 s, worst 30 s.
+    """
+    _contract_only()
+
+
 QUICK_CONTRACTS: Final = (
     plan_workspace,
     adopt_workspace,
@@ -257,6 +282,8 @@ QUICK_CONTRACTS: Final = (
     observe_node_claim,
     report_node_claim,
     release_node_claim,
+    find_strays,
+    repair_stray,
 )
 """Served on `api.names.TASK_QUEUE`."""
 

@@ -121,11 +121,23 @@ def workload_name(workspace: str, revision: str) -> str:
     return f"{workspace}-{revision}"
 
 
-def node_claim_name(workspace_uid: str, instance_type: str, index: int) -> str:
+def node_claim_name(
+    workspace_uid: str, instance_type: str, index: int, capacity_type: str = "", zone: str = ""
+) -> str:
     """Return a claim's name, derived so that a retry can never buy a second node.
 
     The result matches `^[a-z][a-z0-9]{0,11}$`, the strictest rule of the clouds that we drive
     (names of AKS agent pools).
+
+    Args:
+        workspace_uid: Whose it is.
+        instance_type: What it asks for.
+        index: Which of several.
+        capacity_type: How it is paid for; on-demand and an empty string are the same.
+        zone: Where it must be; empty where any zone will do.
     """
-    seed = f"{workspace_uid}/{instance_type}/{index}".encode()
+    parts = [workspace_uid, instance_type, str(index)]
+    if zone or capacity_type not in {"", "on-demand"}:
+        parts += [capacity_type, zone]
+    seed = "/".join(parts).encode()
     return "ws" + hashlib.sha256(seed).hexdigest()[:CLAIM_HASH_CHARACTERS]

@@ -103,6 +103,8 @@ class OperationOutcome(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     SUPERSEDED = "Superseded"
+    FELL_BACK = "FellBack"
+    """An offer could not be had, and the next one was tried; the operation goes on."""
 
 
 class OperationRecord(Payload):
@@ -162,6 +164,17 @@ class PlanInput(Payload):
     """What to plan. The plan activity reads everything else itself."""
 
     workspace: WorkspaceRef
+    failed_offers: list[FailedOffer] = []
+    """Offers that the current operation tried in vain, in the order of trying."""
+
+
+class Offer(Payload):
+    """One kind of capacity that a provider may have or not have."""
+
+    instance_type: str
+    capacity_type: str = "on-demand"
+    zone: str = ""
+    """Empty: any zone will do."""
 
 
 class ClaimSpec(Payload):
@@ -170,6 +183,22 @@ class ClaimSpec(Payload):
     name: str
     instance_type: str
     index: int
+    capacity_type: str = ""
+    """Empty: on demand."""
+    zone: str = ""
+    """Empty: any zone will do."""
+
+
+class FailedOffer(Payload):
+    """An offer that was tried and could not be had."""
+
+    offer: Offer
+    reason: str
+    message: str
+    """In the provider's own words."""
+    seconds: float = 0.0
+    """From the asking to the refusal."""
+    failed_at: datetime | None = None
 
 
 class StepDeadlines(Payload):
@@ -258,6 +287,13 @@ class WorkspacePlan(Payload):
     """Nodes to use that no claim of ours made."""
     surplus_claims: list[str] = []
     """Claims of this Workspace that the plan does not use (fewer nodes, another instance type)."""
+    offer: Offer | None = None
+    """What the plan's new claims ask for; None where no node is asked for."""
+    may_fall_back: bool = False
+    """Nothing runs on the plan's claims yet: when the offer can't be had, they are given back and
+    the next offer is tried."""
+    lost_claims: list[str] = []
+    """Claims whose node is lost or sick beyond its deadline: they are replaced by `claims`."""
     served_model_name: str = ""
     replicas: int = 0
     deadlines: StepDeadlines = StepDeadlines()
@@ -489,6 +525,8 @@ class LaunchResult(Payload):
 
     provider_id: str
     created: bool = False
+    operation_token: str = ""
+    """By which the provider's own operation is found again; empty where it has none."""
 
 
 class AwaitInitializedInput(Payload):
@@ -496,6 +534,7 @@ class AwaitInitializedInput(Payload):
 
     claim: NodeClaimRef
     deadline_seconds: int
+    operation_token: str = ""
 
 
 class AwaitInitializedResult(Payload):
@@ -521,3 +560,100 @@ class TerminateInput(Payload):
 
     claim: NodeClaimRef
     deadline_seconds: int
+
+
+# --- Sweep ------------------------------------------------------------------------------------
+
+
+class StrayKind(StrEnum):
+    """What can come apart that belongs together."""
+
+    WORKSPACE_WITHOUT_WORKFLOW = "WorkspaceWithoutWorkflow"
+    WORKFLOW_WITHOUT_WORKSPACE = "WorkflowWithoutWorkspace"
+    CLAIM_WITHOUT_WORKFLOW = "ClaimWithoutWorkflow"
+    WORKFLOW_WITHOUT_CLAIM = "WorkflowWithoutClaim"
+    CLAIM_WITHOUT_OWNER = "ClaimWithoutOwner"
+    MACHINE_WITHOUT_CLAIM = "MachineWithoutClaim"
+
+
+class StrayAction(StrEnum):
+    """What a sweep does about a stray."""
+
+    START = "start"
+    """Start the workflow that should run; one that runs after all is only woken."""
+    WAKE = "wake"
+    """Wake the workflow that should see to it."""
+    WAIT = "wait"
+    """Nothing yet: it must still be a stray when its grace period is over."""
+    DELETE = "delete"
+
+
+class Stray(Payload):
+    """One thing that has lost what it belongs to."""
+
+    kind: StrayKind
+    action: StrayAction
+    name: str
+    """Of the Workspace, the NodeClaim or the machine."""
+    namespace: str = ""
+    uid: str = ""
+    """Of the claim that may be deleted, or of the Workspace to wake."""
+    owner: WorkspaceRef | None = None
+    """The Workspace that it belongs to, or belonged to, where that is known."""
+    evidence: str = ""
+    """In words: what was seen, and where."""
+    first_seen_at: datetime | None = None
+    """Since when every sweep found it so."""
+
+
+class FindStraysInput(Payload):
+    """What earlier sweeps suspected, so that a grace period can end."""
+
+    suspects: list[Stray] = []
+
+
+class FindStraysResult(Payload):
+    """What a sweep saw. It says nothing about what it could not see."""
+
+    strays: list[Stray] = []
+    """At most as many as one sweep works on; the counts are of all."""
+    counts: dict[StrayKind, int] = {}
+    blind_spots: list[str] = []
+    """What could not be listed in full, and why: nothing was concluded from it."""
+
+
+class RepairOutcome(StrEnum):
+    """How the repair of one stray ended."""
+
+    REPAIRED = "repaired"
+    PASSED = "passed"
+    """A look just before found nothing to do any more."""
+    KEPT = "kept"
+    """A look just before found a reason not to touch it."""
+    FAILED = "failed"
+    """Tried in vain; the next sweep tries again."""
+
+
+class RepairStrayInput(Payload):
+    """Which stray to repair."""
+
+    stray: Stray
+
+
+class RepairStrayResult(Payload):
+    """What came of it, in words for people."""
+
+    outcome: RepairOutcome
+    message: str = ""
+
+
+class SweepResult(Payload):
+    """What one sweep did; the next one is given it by the schedule."""
+
+    found: dict[StrayKind, int] = {}
+    outcomes: dict[RepairOutcome, int] = {}
+    deletions_count: int = 0
+    deletions_left: int = 0
+    """Not deleted because one sweep deletes only so many."""
+    blind_spots: list[str] = []
+    suspects: list[Stray] = []

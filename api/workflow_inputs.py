@@ -37,6 +37,8 @@ class WorkspaceState(p.Payload):
     """Why the last order of an operator was not followed."""
     reported_digest: str = ""
     """What the last report said, so that an equal one is not sent."""
+    failed_offers: list[p.FailedOffer] = []
+    """Offers that the current operation tried in vain."""
 
 
 class WorkspaceWorkflowInput(p.Payload):
@@ -59,6 +61,8 @@ class NodeClaimState(p.Payload):
     next_wake_at: datetime | None = None
     reported_digest: str = ""
     """What the last report said, so that an equal one is not sent."""
+    operation_token: str = ""
+    """By which the provider's operation that makes the machine is found again after a crash."""
 
 
 class NodeClaimWorkflowInput(p.Payload):

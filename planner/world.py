@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 
 from api import names
 
@@ -39,6 +41,48 @@ class PlatformSettings:
         return self.provisioner not in {"byo", "onebox"}
 
 
+class NodeFault(StrEnum):
+    """What is wrong with a node, whoever says so and however they call it."""
+
+    UNREACHABLE = "unreachable"
+    """Its kubelet is silent, or says that the node is not ready."""
+    REMOVED = "removed"
+    """Its Node object is deleted or gone, or an operator declared the node lost."""
+    PREEMPTED = "preempted"
+    """The cloud takes the machine back, or somebody scales it away."""
+    GPU_MISSING = "gpu-missing"
+    XID = "xid"
+    """The NVIDIA driver logged errors (Xid) of a kind that does not go away."""
+    NVLINK = "nvlink"
+    ECC = "ecc"
+    """The accelerator's memory has errors that can't be corrected."""
+    THERMAL = "thermal"
+    OTHER = "other"
+
+
+class SignalWeight(StrEnum):
+    """What a signal about a node may lead to."""
+
+    NOTICE = "notice"
+    """The machine goes, for certain and soon: nobody waits."""
+    FAULT = "fault"
+    """The node is lost if the signal stays for its deadline."""
+    WARNING = "warning"
+    """Worth telling, and never a reason to leave the node."""
+
+
+@dataclass(frozen=True)
+class NodeSignal:
+    """One thing that somebody reports about a node, and that is not well."""
+
+    fault: NodeFault
+    weight: SignalWeight
+    source: str
+    """Where it is said, for people: "condition XIDErrors"; the same for as long as it is said."""
+    since: datetime | None = None
+    """None: the object does not tell (labels and most taints carry no time)."""
+
+
 @dataclass(frozen=True)
 class NodeFacts:
     """One Node."""
@@ -48,15 +92,23 @@ class NodeFacts:
     is_ready: bool = False
     is_schedulable: bool = True
     """False when cordoned or being deleted."""
+    is_deleting: bool = False
+    uid: str = ""
     provider_id: str = ""
     gpu_capacity: int = 0
     """`status.allocatable` of the GPU resource."""
+    gpu_total: int = 0
+    """`status.capacity` of the GPU resource: the broken ones too, while their plugin answers."""
+    gpus_since: datetime | None = None
+    """Since when it has shown as many devices as now, as far as this process saw."""
     mig_capacity: Mapping[str, int] = field(default_factory=dict)
     """`status.allocatable` of MIG slices, by resource: `nvidia.com/mig-1g.10gb`."""
     blocking_taint: str = ""
     """First taint that keeps our pods away, as "key=value:NoSchedule"; empty when none does."""
     is_out_of_service: bool = False
     """An operator declared it lost for good (`node.kubernetes.io/out-of-service`)."""
+    signals: tuple[NodeSignal, ...] = ()
+    """What is known to be wrong with it (`planner/node_signals.py`); judged by `node_health`."""
     image_names: frozenset[str] = frozenset()
     """References that the kubelet reports as present (it reports at most 50)."""
 
@@ -80,7 +132,10 @@ class ClaimFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     uid: str = ""
     instance_type: str = ""
+    created_at: datetime | None = None
     is_ready: bool = False
+    is_initialized: bool = False
+    """Its node was once all that was asked for: what it lacks now, it has lost."""
     is_deleting: bool = False
     node_name: str = ""
     provider_id: str = ""
@@ -163,3 +218,11 @@ class World:
     """Objects that the spec names and that do not exist, as "ConfigMap default/name"."""
     adopted_revisions: frozenset[str] = frozenset()
     """Revisions that have a ControllerRevision."""
+    workspace_uid: str = ""
+    now: datetime | None = None
+    """When this was observed. None: nothing is judged by time."""
+    absent_nodes: Mapping[str, datetime] = field(default_factory=dict)
+    """Names of claims' nodes that are not there, and since when, as far as this process saw."""
+    gone_claims: tuple[datetime, ...] = ()
+    """When claims were made that came up and are gone, as far as this process saw; for as long as
+    they count against the budget of replacements."""

@@ -33,11 +33,23 @@ It is configured by environment variables:
                                TEMPORAL_TLS_*, TEMPORAL_PROFILE and TEMPORAL_CONFIG_FILE
   KAITO_ROLES                  workflows,activities,watcher,webhook: what this process does
                                (default: all but webhook)
-  KAITO_PROVISIONER            byo or onebox: where nodes come from (default: byo)
+  KAITO_PROVISIONER            byo, onebox, aks, aks-arc or karpenter: where nodes come from
+                               (default: byo)
   KAITO_DEFAULT_INSTANCE_TYPE  type of new nodes where a Workspace names none
                                (default: Standard_NC24ads_A100_v4)
   KAITO_MAX_NODES_PER_INSTANCE nodes that one instance of a model may span (default: 8)
   KAITO_ONEBOX_ENDPOINT        address of onebox's node agent
+  KAITO_AZURE_SUBSCRIPTION, _RESOURCE_GROUP, _CLUSTER
+                               for aks and aks-arc: the cluster that gets agent pools; who we are
+                               comes from the pod's workload identity, else this machine's login
+  KAITO_AZURE_LOCATION         region of its nodes (default: the cluster's)
+  KAITO_AZURE_CUSTOM_LOCATION  for aks-arc: resource id of new pools' custom location
+  KAITO_AZURE_ENDPOINT         Azure Resource Manager of another cloud, or http://localhost:… of an
+                               emulator (default: https://management.azure.com)
+  KAITO_NODE_CLASS_KIND, _GROUP, _NAME, _VERSION
+                               for karpenter: what claims name (default: AKSNodeClass default)
+  KAITO_NODE_CLASS_CREATE      true: make it if it is missing, with KAITO_NODE_CLASS_DISK_GIB,
+                               _IMAGE_FAMILY and, for an EC2NodeClass, _CLUSTER and _ROLE
   KAITO_IMAGE_REGISTRY         registry of runtime images and weights (default: ghcr.io)
   KAITO_REGISTRY_PLAIN_HTTP    true: that registry speaks HTTP without TLS
   KAITO_HUB_ENDPOINT           model hub, or a mirror of it (default: https://huggingface.co)

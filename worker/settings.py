@@ -7,26 +7,34 @@ by KUBECONFIG or the pod's account; everything of ours begins with `KAITO_`.
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Final
 
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
-from activities.context import PROVISIONERS, ActivitySettings
+from activities.context import ActivitySettings
 from planner.world import PlatformSettings
+from worker.node_settings import read_node_settings
+from worker.setting_reader import MAX_PORT, BadSetting, Reader
 
-MAX_PORT: Final = 65535
+__all__ = [
+    "DEFAULT_ROLES",
+    "BadSetting",
+    "KubernetesSettings",
+    "LogFormat",
+    "LogLevel",
+    "Role",
+    "Settings",
+    "TelemetrySettings",
+    "TemporalSettings",
+    "WebhookSettings",
+    "load",
+]
+
 DEFAULT_TEMPORAL_ADDRESS: Final = "localhost:7233"
-_LABEL_PATTERN: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-class BadSetting(Exception):
-    """A variable holds what can't be used; the message names it and the remedy."""
 
 
 class Role(StrEnum):
@@ -152,7 +160,8 @@ class Settings:
     temporal: TemporalSettings = field(default_factory=TemporalSettings)
     telemetry: TelemetrySettings = TelemetrySettings()
     activities: ActivitySettings = field(default_factory=ActivitySettings)
-    """KAITO_PROVISIONER (byo), KAITO_DEFAULT_INSTANCE_TYPE (Standard_NC24ads_A100_v4),
+    """KAITO_PROVISIONER (byo) with what it needs (`worker/node_settings.py`),
+    KAITO_DEFAULT_INSTANCE_TYPE (Standard_NC24ads_A100_v4),
     KAITO_MAX_NODES_PER_INSTANCE (8), KAITO_HUB_ENDPOINT (https://huggingface.co), KAITO_HUB_CACHE
     (a folder), KAITO_HUB_OFFLINE (false), KAITO_ONEBOX_ENDPOINT, KAITO_IMAGE_REGISTRY (ghcr.io),
     KAITO_REGISTRY_PLAIN_HTTP (false), KAITO_ENDPOINT_BASE_URL (only for simulated pods)."""
@@ -170,11 +179,11 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     Raises:
         BadSetting: naming the variable, its value and what would be right.
     """
-    reader = _Reader(os.environ if environment is None else environment)
+    reader = Reader(os.environ if environment is None else environment)
     watch_namespace = reader.namespace("KAITO_WATCH_NAMESPACE", "")
     lease_namespace = reader.namespace("KAITO_LEASE_NAMESPACE", "kaito-system")
     return Settings(
-        roles=reader.roles("KAITO_ROLES"),
+        roles=_roles(reader, "KAITO_ROLES"),
         identity=f"{socket.gethostname()}-{os.getpid()}",
         kubernetes=KubernetesSettings(
             kubeconfig=reader.text("KUBECONFIG", "") or None,
@@ -200,7 +209,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def _temporal(reader: _Reader) -> TemporalSettings:
+def _temporal(reader: Reader) -> TemporalSettings:
     try:
         connect = ClientConfig.load_client_connect_config(
             override_env_vars=dict(reader.environment)
@@ -228,21 +237,11 @@ def _temporal(reader: _Reader) -> TemporalSettings:
     )
 
 
-def _activities(reader: _Reader, watch_namespace: str) -> ActivitySettings:
-    provisioner = reader.text("KAITO_PROVISIONER", "byo")
-    if provisioner not in PROVISIONERS:
-        raise BadSetting(
-            f"KAITO_PROVISIONER is {provisioner!r}; set it to one of {', '.join(PROVISIONERS)}"
-        )
-    onebox_endpoint = reader.url("KAITO_ONEBOX_ENDPOINT")
-    if provisioner == "onebox" and not onebox_endpoint:
-        raise BadSetting(
-            "KAITO_PROVISIONER is 'onebox' and KAITO_ONEBOX_ENDPOINT is not set; set it to the "
-            "node agent's address, such as http://127.0.0.1:7070"
-        )
+def _activities(reader: Reader, watch_namespace: str) -> ActivitySettings:
+    nodes = read_node_settings(reader)
     return ActivitySettings(
         platform=PlatformSettings(
-            provisioner=provisioner,
+            provisioner=nodes.provisioner,
             image_registry=reader.text("KAITO_IMAGE_REGISTRY", PlatformSettings.image_registry),
             registry_plain_http=reader.flag("KAITO_REGISTRY_PLAIN_HTTP"),
             hub_endpoint=reader.url("KAITO_HUB_ENDPOINT", PlatformSettings.hub_endpoint),
@@ -252,8 +251,13 @@ def _activities(reader: _Reader, watch_namespace: str) -> ActivitySettings:
             max_nodes_per_instance=reader.number(
                 "KAITO_MAX_NODES_PER_INSTANCE", PlatformSettings.max_nodes_per_instance, minimum=1
             ),
+            node_class_group=nodes.claims_group,
+            node_class_kind=nodes.claims_kind,
+            node_class_name=nodes.claims_name,
         ),
-        onebox_endpoint=onebox_endpoint,
+        onebox_endpoint=nodes.onebox_endpoint,
+        azure=nodes.azure,
+        node_class=nodes.node_class,
         endpoint_base_url=reader.url("KAITO_ENDPOINT_BASE_URL"),
         watch_namespace=watch_namespace,
         hub_cache=reader.text("KAITO_HUB_CACHE", ""),
@@ -261,79 +265,11 @@ def _activities(reader: _Reader, watch_namespace: str) -> ActivitySettings:
     )
 
 
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Reads one variable at a time; an empty value counts as not set."""
-
-    environment: Mapping[str, str]
-
-    def text(self, name: str, default: str) -> str:
-        return self.environment.get(name, "").strip() or default
-
-    def number(self, name: str, default: int, *, minimum: int, maximum: int = 10**6) -> int:
-        text = self.text(name, str(default))
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if not minimum <= value <= maximum:
-            raise BadSetting(
-                f"{name} is {text!r}; set it to a whole number from {minimum} to {maximum}"
-            )
-        return value
-
-    def flag(self, name: str) -> bool:
-        text = self.text(name, "false").lower()
-        if text not in {"true", "false", "1", "0"}:
-            raise BadSetting(f"{name} is {text!r}; set it to true or false")
-        return text in {"true", "1"}
-
-    def choice(self, name: str, options: type[_Choice], default: _Choice) -> _Choice:
-        text = self.text(name, default.value).lower()
-        if text not in set(options):
-            raise BadSetting(f"{name} is {text!r}; set it to one of {', '.join(options)}")
-        return options(text)
-
-    def roles(self, name: str) -> frozenset[Role]:
-        text = self.text(name, ",".join(DEFAULT_ROLES))
-        parts = {part.strip() for part in text.split(",")} - {""}
-        if not parts or not parts <= set(Role):
-            raise BadSetting(
-                f"{name} is {text!r}; set it to a comma-separated list of {', '.join(Role)}"
-            )
-        return frozenset(Role(part) for part in parts)
-
-    def url(
-        self, name: str, default: str = "", schemes: tuple[str, ...] = ("http", "https")
-    ) -> str:
-        text = self.text(name, default)
-        if text and not _is_base_url(text, schemes):
-            raise BadSetting(
-                f"{name} is {text!r}; set it to a URL such as {schemes[0]}://host:port"
-            )
-        return text.rstrip("/")
-
-    def namespace(self, name: str, default: str) -> str:
-        return self._label(name, default, "namespace")
-
-    def service(self, name: str, default: str) -> str:
-        return self._label(name, default, "Service")
-
-    def _label(self, name: str, default: str, what: str) -> str:
-        text = self.text(name, default)
-        if text and not _LABEL_PATTERN.fullmatch(text):
-            raise BadSetting(f"{name} is {text!r}; set it to the name of a Kubernetes {what}")
-        return text
-
-
-def _is_base_url(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        # Asking for the port reads it, and refuses what is none.
-        is_whole = bool(parts.hostname) and parts.port != 0 and text.isascii()
-    except ValueError:
-        return False
-    return is_whole and parts.scheme in schemes and not (parts.query or parts.fragment)
+def _roles(reader: Reader, name: str) -> frozenset[Role]:
+    text = reader.text(name, ",".join(DEFAULT_ROLES))
+    parts = {part.strip() for part in text.split(",")} - {""}
+    if not parts or not parts <= set(Role):
+        raise BadSetting(
+            f"{name} is {text!r}; set it to a comma-separated list of {', '.join(Role)}"
+        )
+    return frozenset(Role(part) for part in parts)

@@ -1,6 +1,7 @@
 """NodeClaimWorkflow: the one owner of a NodeClaim that asks for a machine of ours.
 
     wanted:           observe -> launch -> wait until it joined -> report -> wait (signal, timer)
+    stuck:            look once more -> give the machine back -> launch another one
     deleted or gone:  observe -> give the machine back -> drop the finalizer -> end
 
 Launching and giving back are idempotent by the claim's name, so a pass may repeat either.
@@ -11,17 +12,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from datetime import timedelta
+from typing import Final
 
 from temporalio import workflow
 
 from api import contracts, names
 from api import payloads as p
-from api.errors import Remedy
+from api.errors import DeadlineExceeded, Remedy
 from api.workflow_inputs import NodeClaimState, NodeClaimWorkflowInput
 from workflows import delays, limits
 from workflows.calls import execute
 from workflows.failures import ActivityFailed
 from workflows.hints import HintBox, Target
+
+SECOND_LOOK_SECONDS: Final = 10
+"""10 s for a machine whose time was over to be found ready after all: five looks."""
 
 
 @workflow.defn(name=names.NODE_CLAIM_WORKFLOW)
@@ -137,9 +142,9 @@ class NodeClaimWorkflow:
     async def _bring_up(self, facts: p.NodeClaimFacts) -> None:
         if facts.ready:
             self._change(node_name=facts.node_name, provider_id=facts.provider_id)
-        else:
+        elif not await self._joined_late():
             await self._launch()
-            await self._await_node()
+            await self._await_node(limits.NODE_INITIALIZED_DEADLINE_SECONDS)
         self._change(problem=None, failures_count=0)
         await self._report(is_ready=True)
         self._show("ready")
@@ -159,31 +164,59 @@ class NodeClaimWorkflow:
             contracts.launch_node, p.LaunchInput(claim=self._claim()), summary="machine asked for"
         )
         is_shown = self._state.problem is not None
-        self._change(provider_id=result.provider_id, problem=None)
+        self._change(
+            provider_id=result.provider_id,
+            # The call that found a machine on its way does not know what began it.
+            operation_token=result.operation_token or self._state.operation_token,
+            problem=None,
+        )
         if is_shown or workflow.now() - started_at >= limits.CLAIM_LAUNCH_SHOWN_AFTER:
             await self._report(is_ready=False)
 
-    async def _await_node(self) -> None:
+    async def _await_node(self, deadline: int) -> None:
         self._show("waiting for the node")
-        deadline = limits.NODE_INITIALIZED_DEADLINE_SECONDS
         result = await execute(
             contracts.await_node_initialized,
-            p.AwaitInitializedInput(claim=self._claim(), deadline_seconds=deadline),
+            p.AwaitInitializedInput(
+                claim=self._claim(),
+                deadline_seconds=deadline,
+                operation_token=self._state.operation_token,
+            ),
             summary="node joined, ready, with its GPUs",
             deadline_seconds=deadline,
         )
-        self._change(node_name=result.node_name)
+        self._change(node_name=result.node_name, operation_token="")
 
-    async def _give_back(self) -> bool:
+    async def _joined_late(self) -> bool:
+        """Say whether a machine that had all its time is a node by now; one that isn't goes."""
+        problem = self._state.problem
+        if problem is None or problem.reason != DeadlineExceeded.reason():
+            return False
+        if not workflow.patched("stuck-machine-given-back"):
+            return False
+        try:
+            # No worker at all may have been there to see it join.
+            await self._await_node(SECOND_LOOK_SECONDS)
+        except ActivityFailed as failed:
+            if failed.remedy is Remedy.FAST_RETRY:
+                raise
+            await self._terminate()
+            return False
+        return True
+
+    async def _terminate(self) -> None:
         self._show("giving the machine back")
         deadline = limits.TERMINATE_DEADLINE_SECONDS
+        await execute(
+            contracts.terminate_node,
+            p.TerminateInput(claim=self._claim(), deadline_seconds=deadline),
+            summary="machine given back, node gone",
+            deadline_seconds=deadline,
+        )
+
+    async def _give_back(self) -> bool:
         try:
-            await execute(
-                contracts.terminate_node,
-                p.TerminateInput(claim=self._claim(), deadline_seconds=deadline),
-                summary="machine given back, node gone",
-                deadline_seconds=deadline,
-            )
+            await self._terminate()
             if self._facts.found:
                 await execute(contracts.release_node_claim, self._claim(), summary="finalizer off")
         except ActivityFailed as failed:
@@ -194,7 +227,8 @@ class NodeClaimWorkflow:
 
     async def _retry_later(self, failed: ActivityFailed) -> None:
         count = self._state.failures_count + 1
-        self._change(failures_count=count)
+        # The operation is over, or its machine tells as much: a new one must not be judged by it.
+        self._change(failures_count=count, operation_token="")
         if failed.remedy is Remedy.FAST_RETRY:
             self._wake_after(delays.fast_retry_seconds(count, workflow.random()))
             return

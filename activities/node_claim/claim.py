@@ -47,24 +47,7 @@ class Claims:
     @implements(contracts.report_node_claim)
     async def report_node_claim(self, payload: p.ReportNodeClaimInput) -> p.ReportResult:
         """See the contract."""
-        obj = await find_claim(self._ctx, payload.claim)
-        if obj is None:
-            return p.ReportResult()
-        status = render_node_claim_status(
-            payload,
-            obj.get("status") or {},
-            datetime.now(tz=UTC),
-            generation=obj["metadata"]["generation"],
-        )
-        if status is None:
-            return p.ReportResult()
-        await self._ctx.cluster.merge_patch(
-            NODE_CLAIMS,
-            payload.claim.name,
-            {"metadata": {"uid": obj["metadata"]["uid"]}, "status": status},
-            subresource="status",
-        )
-        return p.ReportResult(written=True)
+        return await write_status(self._ctx, payload)
 
     @implements(contracts.release_node_claim)
     async def release_node_claim(self, payload: p.NodeClaimRef) -> p.TeardownResult:
@@ -87,3 +70,30 @@ class Claims:
             },
         )
         return p.TeardownResult(removed=[f"finalizer/{names.FINALIZER_NODE_CLAIM}"])
+
+
+async def write_status(ctx: ActivityContext, report: p.ReportNodeClaimInput) -> p.ReportResult:
+    """Write the claim's conditions, if they differ."""
+    obj = await find_claim(ctx, report.claim)
+    if obj is None:
+        return p.ReportResult()
+    node = ctx.informers.nodes.get(report.node_name) if report.node_name else None
+    if node is not None:
+        # A cloud's machine has its providerID only now; before, its provider's own name stood here.
+        provider_id = facts.node_facts(node).provider_id or report.provider_id
+        report = report.model_copy(update={"provider_id": provider_id})
+    status = render_node_claim_status(
+        report,
+        obj.get("status") or {},
+        datetime.now(tz=UTC),
+        generation=obj["metadata"]["generation"],
+    )
+    if status is None:
+        return p.ReportResult()
+    await ctx.cluster.merge_patch(
+        NODE_CLAIMS,
+        report.claim.name,
+        {"metadata": {"uid": obj["metadata"]["uid"]}, "status": status},
+        subresource="status",
+    )
+    return p.ReportResult(written=True)

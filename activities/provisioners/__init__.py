@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from activities.provisioners.base import Machine, MachineRequest, Provisioner
+from activities.provisioners.base import (
+    ON_DEMAND,
+    SPOT,
+    Machine,
+    MachineRequest,
+    Provisioner,
+)
 from activities.provisioners.byo import ByoProvisioner
 from activities.provisioners.onebox import OneboxProvisioner
 
-__all__ = ["ByoProvisioner", "Machine", "MachineRequest", "OneboxProvisioner", "Provisioner"]
+__all__ = [
+    "ON_DEMAND",
+    "SPOT",
+    "ByoProvisioner",
+    "Machine",
+    "MachineRequest",
+    "OneboxProvisioner",
+    "Provisioner",
+]

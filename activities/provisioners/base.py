@@ -11,6 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from api.errors import PlatformError
+
+ON_DEMAND = "on-demand"
+SPOT = "spot"
+
 
 @dataclass(frozen=True)
 class MachineRequest:
@@ -23,6 +28,14 @@ class MachineRequest:
     taints: Sequence[Mapping[str, str]] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     """Ownership, kept by the provider: what the proof of deletion and the sweep look for."""
+    claim_uid: str = ""
+    """Of the claim that asks: the idempotency key of all requests made for it."""
+    capacity_type: str = ON_DEMAND
+    """`on-demand` or `spot`."""
+    zones: Sequence[str] = ()
+    """Any of these will do, as Nodes are labelled with them; empty: any at all."""
+    disk_gib: int | None = None
+    """Of the machine's own disk; None: what its type comes with."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,11 @@ class Machine:
     message: str = ""
     created: bool = False
     """This very call asked for it first."""
+    operation: str = ""
+    """Finds the provider's operation that makes it again, from any process; empty where there is
+    none, or where an earlier call began it."""
+    error: PlatformError | None = None
+    """With `failed`: what the failure is to us, where the provider's words tell."""
 
 
 class Provisioner(Protocol):
@@ -49,14 +67,24 @@ class Provisioner(Protocol):
         Raises:
             CapacityUnavailable: the provider has none, or the quota forbids it.
             AccessDenied: the platform may not ask.
-            ProviderFailed: the provider failed in its own words.
+            ProviderFailed: the provider failed in its own words, or somebody else's machine has
+                the name.
+            NotReadyYet: an earlier machine of that name must be gone first.
         """
 
-    async def observe(self, name: str) -> Machine | None:
-        """Return the machine, or None when the provider itself says that there is none."""
+    async def observe(self, name: str, operation: str = "") -> Machine | None:
+        """Return the machine, or None when the provider itself says that there is none.
+
+        Args:
+            name: Of the machine.
+            operation: What `launch` returned, if anything: it tells slow from stuck.
+        """
 
     async def terminate(self, name: str) -> None:
-        """Ask for the machine's end; the end has come when `observe` returns None."""
+        """Ask for the machine's end; the end has come when `observe` returns None.
+
+        May have to be called again: a provider may refuse for as long as another operation runs.
+        """
 
     async def list_owned(self, tags: Mapping[str, str]) -> list[str]:
         """Return the names of all machines that carry `tags`, sorted."""

@@ -20,7 +20,11 @@ class ByoProvisioner:
             f"{request.name}; add a node of that type, or set KAITO_PROVISIONER"
         )
 
-    async def observe(self, name: str) -> Machine | None:  # noqa: ARG002 - the contract's name
+    async def observe(
+        self,
+        name: str,  # noqa: ARG002 - the contract's name
+        operation: str = "",  # noqa: ARG002 - as above
+    ) -> Machine | None:
         """Return None: no machine is ours."""
         return None
 

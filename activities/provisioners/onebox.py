@@ -29,7 +29,11 @@ class OneboxProvisioner:
         )
         return _machine(machine, created=created)
 
-    async def observe(self, name: str) -> Machine | None:
+    async def observe(
+        self,
+        name: str,
+        operation: str = "",  # noqa: ARG002 - the agent has none
+    ) -> Machine | None:
         """Return the machine, or None when the agent has none of that name."""
         machine = await self._agent.find_machine(name)
         return None if machine is None else _machine(machine)

@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from temporalio import activity
+
 from activities.clients.kubernetes import HTTP_CONFLICT, NODE_CLAIMS, ApiError
 from activities.context import ActivityContext
 from activities.errors import implements
 from activities.waiting import Deadline, Done, Still, wait_until
+from activities.workspace.karpenter_claims import KarpenterClaims
 from activities.workspace.reading import nodes_named, owned_by, read_revision
 from api import contracts, names
 from api import payloads as p
 from api.errors import BY_REASON, NotReadyYet, ProviderFailed
 from planner import facts
+from planner.fields import conditions_of, text_at
 from planner.hardware import accelerator_of
 from planner.pod_facts import gpu_request
 from planner.render import render_node_claim
 from planner.render.resources import device_resource
+from planner.times import time_from
+
+ASKING_SECONDS: Final = 5
+"""5 s that a failure may be older than the wait for nodes and still be an answer to its step: the
+step made the claims first, and conditions tell whole seconds."""
+
+OLD_FAILURE_SECONDS: Final = 10
+"""10 s that an older failure gets to be taken back, after `retry` by the claim's own workflow (two
+activities of 0.05 s; a guess). What stands there longer is how things are."""
+
+
+def is_old_failure(obj: Mapping[str, Any], *, asked_at: datetime, now: datetime) -> bool:
+    """Return whether a claim's failure is one of an earlier attempt, which may be over any moment.
+
+    Args:
+        obj: The NodeClaim.
+        asked_at: When this attempt began to wait.
+        now: The time.
+    """
+    if now - asked_at >= timedelta(seconds=OLD_FAILURE_SECONDS):
+        return False
+    oldest_answer = asked_at - timedelta(seconds=ASKING_SECONDS)
+    moments = [
+        time_from(text_at(condition, "lastTransitionTime"))
+        for _, condition in conditions_of(obj)
+        if text_at(condition, "status") == "False" and text_at(condition, "reason") in BY_REASON
+    ]
+    return bool(moments) and all(one is not None and one < oldest_answer for one in moments)
 
 
 class Nodes:
@@ -30,11 +66,14 @@ class Nodes:
     ) -> p.EnsureNodeClaimsResult:
         """See the contract."""
         revision = await read_revision(self._ctx, payload)
+        platform = self._ctx.settings.platform
+        bodies = [
+            render_node_claim(revision.workspace, claim, revision.preset, platform)
+            for claim in payload.claims
+        ]
+        await KarpenterClaims(self._ctx).prepare(bodies)
         created = []
-        for claim in payload.claims:
-            body = render_node_claim(
-                revision.workspace, claim, revision.preset, self._ctx.settings.platform
-            )
+        for claim, body in zip(payload.claims, bodies, strict=True):
             try:
                 await self._ctx.cluster.create(NODE_CLAIMS, body)
             except ApiError as error:
@@ -71,12 +110,17 @@ class Nodes:
         # Pods of the user's own may ask for no GPU at all; those of a model always ask for one.
         template = workspace.inference.template if workspace.inference is not None else None
         least = 1 if template is None else min(gpu_request(template), 1)
+        karpenter = KarpenterClaims(self._ctx)
 
         async def check() -> Done[list[str]] | Still:
             ready: list[str] = []
             sentences: list[str] = []
             for name in payload.claim_names:
-                node_name, sentence = self._look_at_claim(name)
+                obj = informers.node_claims.get(name)
+                if obj is None:
+                    sentences.append(await karpenter.missing(name))
+                    continue
+                node_name, sentence = self._look_at_claim(obj)
                 (ready if node_name else sentences).append(node_name or sentence)
             for name in payload.existing_nodes:
                 sentence = self._look_at_node(name, device, least)
@@ -98,15 +142,17 @@ class Nodes:
         )
         return p.AwaitNodesResult(node_names=node_names)
 
-    def _look_at_claim(self, name: str) -> tuple[str, str]:
+    def _look_at_claim(self, obj: dict[str, Any]) -> tuple[str, str]:
         """Return the ready node's name, or what is still missing."""
-        obj = self._ctx.informers.node_claims.get(name)
-        if obj is None:
-            return "", f"{name}: asked for"
         claim = facts.claim_facts(obj)
+        name = claim.name
         if claim.is_deleting:
-            return "", f"{name}: of an earlier attempt, being deleted"
+            return "", f"{name}: being deleted"
         if claim.failure_reason:
+            if is_old_failure(
+                obj, asked_at=activity.info().scheduled_time, now=datetime.now(tz=UTC)
+            ):
+                return "", f"{name}: failed before this attempt; waiting for it to begin anew"
             cause = BY_REASON.get(claim.failure_reason, ProviderFailed)
             raise cause(f"NodeClaim {name} ({claim.instance_type}): {claim.failure_message}")
         if not claim.is_ready or not claim.node_name:

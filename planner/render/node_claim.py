@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from api import names
@@ -13,24 +11,29 @@ from api.workspace import CapacityType, Workspace
 from planner.render.ownership import ownership_labels
 from planner.world import PlatformSettings
 
-OUR_NODE_CLASS_KINDS: Final = frozenset({names.NODE_CLASS_KIND_ONEBOX})
+LABEL_ZONE: Final = "topology.kubernetes.io/zone"
+
+NODE_CLASS_KIND_AGENT_POOL: Final = "AgentPoolNodeClass"
+"""Node class of claims that become agent pools of AKS, or node pools of AKS Arc. Not upstream's
+`KaitoNodeClass`: where its gpu-provisioner still runs, it would buy a second machine for each."""
+
+OUR_NODE_CLASS_KINDS: Final = frozenset({names.NODE_CLASS_KIND_ONEBOX, NODE_CLASS_KIND_AGENT_POOL})
 """Kinds of node class whose claims our own NodeClaimWorkflow serves."""
 
-CAPACITY_TYPES: Final[Mapping[CapacityType, tuple[str, ...]]] = MappingProxyType(
-    {
-        CapacityType.ON_DEMAND: ("on-demand",),
-        CapacityType.SPOT: ("spot",),
-        # Of several, Karpenter takes spot first by itself.
-        CapacityType.SPOT_WITH_FALLBACK: ("on-demand", "spot"),
-    }
-)
-"""What the spec asks for, in the words of Karpenter's requirement."""
+EXPIRE_AFTER: Final = "Never"
+"""For Karpenter, whose CRD says 720h otherwise: after 30 days it would take the node of a model
+that answers, whatever `do-not-disrupt` says."""
+
+TERMINATION_GRACE_PERIOD: Final = "10m"
+"""For Karpenter, which otherwise waits for ever for a pod that can't be evicted. Ours have left
+before the claim is deleted; 10 min as we give our own machines to go."""
 
 
 def render_node_claim(
     workspace: Workspace, claim: ClaimSpec, preset: Preset | None, settings: PlatformSettings
 ) -> dict[str, Any]:
     """Return the claim; its labels are those of the node that comes of it."""
+    is_ours = is_served_by_us(settings)
     selected_labels = workspace.resource.label_selector.as_labels() or {}
     metadata: dict[str, Any] = {
         "name": claim.name,
@@ -42,26 +45,20 @@ def render_node_claim(
         },
         "annotations": _annotations(workspace),
     }
-    if _is_served_by_us(settings):
+    if is_ours:
         metadata["finalizers"] = [names.FINALIZER_NODE_CLAIM]
-    capacity_type = workspace.resource.capacity_type or CapacityType.ON_DEMAND
+    else:
+        # Karpenter hands a claim's labels to the kubelet, and no kubelet starts with this one.
+        metadata["annotations"][names.LABEL_MANAGED_BY] = metadata["labels"].pop(
+            names.LABEL_MANAGED_BY
+        )
     return {
         "apiVersion": f"{names.KARPENTER_GROUP}/{names.KARPENTER_VERSION}",
         "kind": "NodeClaim",
         "metadata": metadata,
         "spec": {
-            "nodeClassRef": {
-                "group": settings.node_class_group,
-                "kind": settings.node_class_kind,
-                "name": settings.node_class_name,
-            },
-            "requirements": [
-                _in(names.LABEL_NODE_POOL, names.NODE_POOL),
-                _in(names.LABEL_INSTANCE_TYPE, claim.instance_type),
-                _in("kubernetes.io/os", "linux"),
-                # Said in any case: left out, Karpenter would prefer spot.
-                _in(names.LABEL_CAPACITY_TYPE, *CAPACITY_TYPES[capacity_type]),
-            ],
+            "nodeClassRef": _node_class_ref(workspace, settings),
+            "requirements": _requirements(claim),
             "resources": {"requests": {"ephemeral-storage": preset.disk if preset else "0"}},
             "taints": [
                 {
@@ -70,7 +67,43 @@ def render_node_claim(
                     "effect": "NoSchedule",
                 }
             ],
+            **({} if is_ours else _limits_of_karpenter()),
         },
+    }
+
+
+def is_served_by_us(settings: PlatformSettings) -> bool:
+    """Return whether claims are served by our own workflows; otherwise Karpenter does it."""
+    return (
+        settings.node_class_group == names.NODE_CLASS_GROUP
+        and settings.node_class_kind in OUR_NODE_CLASS_KINDS
+    )
+
+
+def _node_class_ref(workspace: Workspace, settings: PlatformSettings) -> dict[str, str]:
+    name = settings.node_class_name
+    if not is_served_by_us(settings):
+        name = workspace.annotations.get(names.ANNOTATION_NODE_CLASS_NAME, "").strip() or name
+    return {"group": settings.node_class_group, "kind": settings.node_class_kind, "name": name}
+
+
+def _requirements(claim: ClaimSpec) -> list[dict[str, Any]]:
+    requirements = [
+        _in(names.LABEL_NODE_POOL, names.NODE_POOL),
+        _in(names.LABEL_INSTANCE_TYPE, claim.instance_type),
+        _in("kubernetes.io/os", "linux"),
+        # Said in any case: left out, Karpenter would prefer spot.
+        _in(names.LABEL_CAPACITY_TYPE, claim.capacity_type or CapacityType.ON_DEMAND),
+    ]
+    if claim.zone:
+        requirements.append(_in(LABEL_ZONE, claim.zone))
+    return requirements
+
+
+def _limits_of_karpenter() -> dict[str, str]:
+    return {
+        "expireAfter": EXPIRE_AFTER,
+        "terminationGracePeriod": TERMINATION_GRACE_PERIOD,
     }
 
 
@@ -83,12 +116,5 @@ def _annotations(workspace: Workspace) -> dict[str, str]:
     return annotations
 
 
-def _is_served_by_us(settings: PlatformSettings) -> bool:
-    return (
-        settings.node_class_group == names.NODE_CLASS_GROUP
-        and settings.node_class_kind in OUR_NODE_CLASS_KINDS
-    )
-
-
 def _in(key: str, *values: str) -> dict[str, Any]:
-    return {"key": key, "operator": "In", "values": list(values)}
+    return {"key": key, "operator": "In", "values": [str(value) for value in values]}

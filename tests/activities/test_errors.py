@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from temporalio.exceptions import ApplicationErrorCategory
 
+from activities.clients.azure import AzureFailed
 from activities.clients.hugging_face import NO_ANSWER, HubError
 from activities.clients.kubernetes import ApiError
 from activities.clients.model_endpoint import EndpointError
 from activities.clients.onebox_agent import AgentError
 from activities.errors import HAND_OVER, HandOver, WorkspaceGone, to_application_error, translate
 from api.errors import BY_REASON, PlatformError, Remedy
+from planner.azure_errors import read_failure
 
 
 @pytest.mark.parametrize(
@@ -51,6 +55,24 @@ def test_an_error_of_the_node_agent_becomes_a_class_of_ours(code: str, reason: s
     translated = translate(AgentError(code, "all 2 machines are taken"))
     assert translated is not None
     assert translated.reason() == reason
+
+
+def test_an_answer_of_azures_becomes_a_class_of_ours_with_azures_own_pause() -> None:
+    body = {"error": {"code": "TooManyRequests", "message": "slow down"}}
+    failed = AzureFailed("list", read_failure(429, body, retry_after_seconds=7))
+    error = to_application_error(failed)
+    assert error is not None
+    assert (error.type, error.non_retryable) == ("Throttled", False)
+    assert error.next_retry_delay == timedelta(seconds=7)
+    assert "slow down" in error.message
+
+
+def test_a_refusal_of_azures_goes_back_to_the_workflow_at_once() -> None:
+    body = {"error": {"code": "SkuNotAvailable", "message": "not in this region"}}
+    error = to_application_error(AzureFailed("create", read_failure(409, body)))
+    assert error is not None
+    assert (error.type, error.non_retryable) == ("InsufficientCapacity", True)
+    assert error.next_retry_delay is None
 
 
 def test_a_wrong_answer_of_the_model_is_a_failure_of_the_runtime() -> None:

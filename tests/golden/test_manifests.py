@@ -145,6 +145,7 @@ def spot_node_of_karpenter() -> Manifests:
     )
     settings = gen.settings(node_class_group="karpenter.azure.com", node_class_kind="AKSNodeClass")
     claim = gen.claim(instance_type="Standard_NC24ads_A100_v4")
+    claim = claim.model_copy(update={"capacity_type": "spot"})
     return [render_node_claim(workspace, claim, CATALOGUE.get("phi-4"), settings)]
 
 

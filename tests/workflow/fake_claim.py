@@ -25,6 +25,8 @@ class FakeClaim:
         self.has_machine = False
         self.is_node_ready = False
         self.launches_count = 0
+        self.tokens_seen: list[str] = []
+        """Of the provider's operation, as each wait was given it."""
         self.reports: list[p.ReportNodeClaimInput] = []
         self.calls: list[str] = []
         self.joins = asyncio.Event()
@@ -78,12 +80,18 @@ class FakeClaim:
         self.launches_count += is_new
         self.has_machine = True
         await self._tell()
-        return p.LaunchResult(provider_id=f"onebox:///{self.name}", created=is_new)
+        return p.LaunchResult(
+            provider_id=f"onebox:///{self.name}",
+            created=is_new,
+            # Only the call that began the operation knows its token.
+            operation_token=f"token-{self.launches_count}" if is_new else "",
+        )
 
     @activity.defn(name="await_node_initialized")
     async def await_node_initialized(
         self, payload: p.AwaitInitializedInput
     ) -> p.AwaitInitializedResult:
+        self.tokens_seen.append(payload.operation_token)
         await self._begin()
         while not self.joins.is_set():
             activity.heartbeat("on its way")

@@ -11,8 +11,8 @@ import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
 from api import names
-from api.errors import InsufficientCapacity, ProviderFailed
-from api.payloads import NodeClaimRef, OperatorOrder
+from api.errors import DeadlineExceeded, InsufficientCapacity, ProviderFailed
+from api.payloads import DesiredChanged, NodeClaimRef, OperatorOrder
 from api.workflow_inputs import NodeClaimWorkflowInput
 from tests.workflow.conftest import workers
 from tests.workflow.entity import Entity, activities, faults
@@ -166,3 +166,48 @@ async def test_a_node_that_is_lost_is_shown_and_waited_for(
     claim.joins.set()
     await claim.until(lambda: claim.reports[-1].initialized)
     assert claim.launches_count == 1
+
+
+async def test_the_providers_operation_is_carried_from_wait_to_wait(
+    entity: ClaimEntity, claim: FakeClaim
+) -> None:
+    claim.joins.clear()
+    await entity.tell()
+    await claim.until(lambda: "await_node_initialized" in claim.calls)
+    assert (await entity.query("status"))["operation_token"] == "token-1"  # noqa: S105 - no secret
+    await entity.signal("retry")
+    await entity.signal("desired_changed", DesiredChanged(uid="another", generation=1))
+    await claim.until(lambda: claim.calls.count("await_node_initialized") == 2)
+    claim.joins.set()
+    await claim.until(lambda: bool(claim.reports) and claim.reports[-1].initialized)
+    assert claim.tokens_seen == ["token-1", "token-1"]
+    assert claim.launches_count == 1
+    assert (await entity.query("status"))["operation_token"] == ""
+
+
+async def test_a_machine_that_is_stuck_is_given_back_before_another_is_asked_for(
+    environment: WorkflowEnvironment, entity: ClaimEntity, claim: FakeClaim
+) -> None:
+    claim.fail("await_node_initialized", DeadlineExceeded("it runs and never joined"), times=2)
+    await entity.tell()
+    await claim.until(lambda: bool(claim.reports))
+    assert claim.reports[-1].problem is not None
+    await environment.sleep(timedelta(minutes=1))
+    await claim.until(lambda: claim.reports[-1].initialized)
+    assert claim.launches_count == 2
+    assert claim.tokens_seen == ["token-1", "", "token-2"]
+    (history,) = await entity.histories()
+    told = activities(history)
+    assert told.index("terminate_node") < len(told) - 1 - told[::-1].index("launch_node")
+
+
+async def test_a_machine_that_joined_after_its_time_is_kept(
+    environment: WorkflowEnvironment, entity: ClaimEntity, claim: FakeClaim
+) -> None:
+    claim.fail("await_node_initialized", DeadlineExceeded("no worker was there to see it join"))
+    await entity.tell()
+    await claim.until(lambda: bool(claim.reports))
+    await environment.sleep(timedelta(minutes=1))
+    await claim.until(lambda: claim.reports[-1].initialized)
+    assert claim.launches_count == 1
+    assert "terminate_node" not in claim.calls

@@ -87,7 +87,7 @@ async def test_a_bad_variable_is_named(workers: StartWorker) -> None:
     worker = workers(KAITO_PROVISIONER="moon")
     assert await worker.until_it_ends() == 2
     assert worker.log_tail() == (
-        "worker: KAITO_PROVISIONER is 'moon'; set it to one of byo, onebox"
+        "worker: KAITO_PROVISIONER is 'moon'; set it to one of byo, onebox, aks, aks-arc, karpenter"
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from api import names
 from api.errors import FeatureNotAvailable, UnknownPreset
+from api.payloads import ClaimSpec
 from planner.facts import claim_facts, service_facts, workload_facts
 from planner.render import (
     images_of,
@@ -241,6 +242,10 @@ def claim(workspace: Any = None, **settings: Any) -> dict[str, Any]:
     )
 
 
+def claim_of(spec: ClaimSpec) -> dict[str, Any]:
+    return render_node_claim(gen.workspace(), spec, gen.preset(), gen.settings())
+
+
 def requirement(claim: dict[str, Any], key: str) -> list[str]:
     (values,) = [one["values"] for one in claim["spec"]["requirements"] if one["key"] == key]
     assert isinstance(values, list)
@@ -295,17 +300,51 @@ def test_the_node_has_room_for_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "rendered"),
-    [
-        (None, ["on-demand"]),
-        ("on-demand", ["on-demand"]),
-        ("spot", ["spot"]),
-        ("spot-with-fallback", ["on-demand", "spot"]),
-    ],
+    ("asked", "rendered"), [("", "on-demand"), ("on-demand", "on-demand"), ("spot", "spot")]
 )
-def test_nodes_are_paid_for_as_the_spec_says(asked: str | None, rendered: list[str]) -> None:
-    workspace = gen.workspace(resource={"capacityType": asked})
-    assert requirement(claim(workspace), "karpenter.sh/capacity-type") == rendered
+def test_a_node_is_paid_for_as_its_offer_says(asked: str, rendered: str) -> None:
+    body = claim_of(gen.claim().model_copy(update={"capacity_type": asked}))
+    assert requirement(body, "karpenter.sh/capacity-type") == [rendered]
+
+
+def test_a_node_stands_in_the_zone_of_its_offer() -> None:
+    body = claim_of(gen.claim().model_copy(update={"zone": "westus3-1"}))
+    assert requirement(body, "topology.kubernetes.io/zone") == ["westus3-1"]
+
+
+def test_any_zone_will_do_for_an_offer_without_one() -> None:
+    keys = {one["key"] for one in claim()["spec"]["requirements"]}
+    assert "topology.kubernetes.io/zone" not in keys
+
+
+# --- node claims that Karpenter serves ------------------------------------------------------------
+
+OF_KARPENTER = {"node_class_group": "karpenter.azure.com", "node_class_kind": "AKSNodeClass"}
+
+
+def test_karpenter_neither_replaces_a_node_of_a_month_nor_waits_for_ever_for_its_pods() -> None:
+    spec = claim(**OF_KARPENTER)["spec"]
+    assert spec["expireAfter"] == "Never"
+    assert spec["terminationGracePeriod"] == "10m"
+    assert not {"expireAfter", "terminationGracePeriod"} & set(claim()["spec"])
+
+
+def test_no_label_of_a_claim_for_karpenter_is_one_that_a_kubelet_refuses() -> None:
+    metadata = claim(**OF_KARPENTER)["metadata"]
+    assert names.LABEL_MANAGED_BY not in metadata["labels"]
+    assert metadata["annotations"][names.LABEL_MANAGED_BY] == names.MANAGED_BY
+    assert metadata["labels"][names.LABEL_WORKSPACE_UID] == gen.UID
+
+
+def test_a_workspace_may_name_a_node_class_where_karpenter_makes_the_nodes() -> None:
+    annotations = {names.ANNOTATION_NODE_CLASS_NAME: "big-disks"}
+    workspace = gen.workspace(metadata={"annotations": annotations})
+    assert claim(workspace, **OF_KARPENTER)["spec"]["nodeClassRef"] == {
+        "group": "karpenter.azure.com",
+        "kind": "AKSNodeClass",
+        "name": "big-disks",
+    }
+    assert claim(workspace)["spec"]["nodeClassRef"]["name"] == "default"
 
 
 def test_the_family_of_the_nodes_image_is_passed_on() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from activities.context import ActivitySettings
+from activities.provisioners.azure_settings import AzureSettings
 from planner.world import PlatformSettings
 from worker.settings import BadSetting, LogFormat, Role, WebhookSettings, load
 
@@ -201,3 +202,89 @@ def test_onebox_without_its_agent_is_refused() -> None:
 def test_half_a_version_is_refused(variable: str) -> None:
     with pytest.raises(BadSetting, match="both or neither"):
         load({variable: "x"})
+
+
+AZURE = {
+    "KAITO_AZURE_SUBSCRIPTION": "0000",
+    "KAITO_AZURE_RESOURCE_GROUP": "group",
+    "KAITO_AZURE_CLUSTER": "cluster",
+}
+
+
+@pytest.mark.parametrize("provisioner", ["aks", "aks-arc"])
+def test_agent_pools_are_those_of_one_cluster(provisioner: str) -> None:
+    activities = load({**AZURE, "KAITO_PROVISIONER": provisioner}).activities
+    assert activities.azure == AzureSettings("0000", "group", "cluster")
+    assert activities.azure.endpoint == "https://management.azure.com"
+    assert not activities.azure.has_workload_identity
+    assert activities.platform.provisioner == provisioner
+    assert activities.platform.node_class_kind == "AgentPoolNodeClass"
+
+
+def test_a_pods_own_identity_is_taken_by_the_names_that_aks_gives_it() -> None:
+    azure = load(
+        {
+            **AZURE,
+            "KAITO_PROVISIONER": "aks",
+            "KAITO_AZURE_LOCATION": "eastus",
+            "AZURE_TENANT_ID": "tenant",
+            "AZURE_CLIENT_ID": "client",
+            "AZURE_FEDERATED_TOKEN_FILE": "/token",
+            "AZURE_AUTHORITY_HOST": "https://login.microsoftonline.us",
+        }
+    ).activities.azure
+    assert azure is not None
+    assert azure.has_workload_identity
+    assert azure.authority == "https://login.microsoftonline.us"
+    assert azure.location == "eastus"
+
+
+@pytest.mark.parametrize("missing", AZURE)
+def test_half_an_azure_cluster_is_refused_with_what_is_missing(missing: str) -> None:
+    rest = {name: value for name, value in AZURE.items() if name != missing}
+    with pytest.raises(BadSetting, match=f"{missing} is not set"):
+        load({**rest, "KAITO_PROVISIONER": "aks"})
+
+
+def test_a_token_goes_unencrypted_to_an_emulator_on_this_machine_only() -> None:
+    settings = {**AZURE, "KAITO_PROVISIONER": "aks"}
+    near = load({**settings, "KAITO_AZURE_ENDPOINT": "http://127.0.0.1:8080"})
+    assert near.activities.azure is not None
+    with pytest.raises(BadSetting, match="KAITO_AZURE_ENDPOINT"):
+        load({**settings, "KAITO_AZURE_ENDPOINT": "http://arm.example"})
+
+
+def test_claims_of_karpenter_name_its_node_class() -> None:
+    platform = load({"KAITO_PROVISIONER": "karpenter"}).activities.platform
+    assert (platform.node_class_group, platform.node_class_kind, platform.node_class_name) == (
+        "karpenter.azure.com",
+        "AKSNodeClass",
+        "default",
+    )
+    settings = load(
+        {
+            "KAITO_PROVISIONER": "karpenter",
+            "KAITO_NODE_CLASS_KIND": "EC2NodeClass",
+            "KAITO_NODE_CLASS_NAME": "gpu",
+            "KAITO_NODE_CLASS_CREATE": "true",
+            "KAITO_NODE_CLASS_CLUSTER": "prod",
+        }
+    ).activities
+    assert settings.platform.node_class_group == "karpenter.k8s.aws"
+    assert settings.node_class.name == "gpu"
+    assert settings.node_class.cluster_name == "prod"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"KAITO_NODE_CLASS_KIND": "GcpNodeClass"}, "KAITO_NODE_CLASS_GROUP"),
+        (
+            {"KAITO_NODE_CLASS_KIND": "EC2NodeClass", "KAITO_NODE_CLASS_CREATE": "true"},
+            "finds its subnets by the cluster's name",
+        ),
+    ],
+)
+def test_a_node_class_that_can_not_be_is_refused(environment: dict[str, str], words: str) -> None:
+    with pytest.raises(BadSetting, match=words):
+        load({"KAITO_PROVISIONER": "karpenter", **environment})
