@@ -5,11 +5,12 @@ Prices are list prices of the catalogue. Spot prices change by the minute, and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from api.payloads import InstanceCandidate
+from api.payloads import FailedOffer, InstanceCandidate
 from api.preset import Catalogue
 from api.workspace import CapacityType, Workspace
+from planner.offers import offers_of, problem_of
 from planner.options import Option
 from planner.world import PlatformSettings
 
@@ -19,17 +20,20 @@ def candidates_of(
     workspace: Workspace,
     settings: PlatformSettings,
     catalogue: Catalogue,
+    failed_offers: Sequence[FailedOffer] = (),
 ) -> list[InstanceCandidate]:
     """Return each instance type with each way to pay for it, in the order of trying."""
     return [
-        _candidate(option, paid, catalogue)
+        _candidate(option, paid, catalogue, failed_offers)
         for option in options
         if option.instance_type
         for paid in capacity_types(workspace, settings)
     ]
 
 
-def _candidate(option: Option, paid: CapacityType, catalogue: Catalogue) -> InstanceCandidate:
+def _candidate(
+    option: Option, paid: CapacityType, catalogue: Catalogue, failed_offers: Sequence[FailedOffer]
+) -> InstanceCandidate:
     name = option.instance_type
     if option.problem is not None:
         return InstanceCandidate(
@@ -40,6 +44,7 @@ def _candidate(option: Option, paid: CapacityType, catalogue: Catalogue) -> Inst
         capacity_type=paid,
         nodes=option.node_count,
         usd_per_hour=price_of(name, paid, option.node_count, catalogue),
+        problem=problem_of(offers_of(name, (paid,), catalogue), failed_offers),
     )
 
 

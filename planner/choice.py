@@ -1,16 +1,20 @@
 """The kind of nodes that a Workspace runs on, and the nodes themselves.
 
-New nodes can be had of any kind, so the first that will do is taken. Of existing nodes there are as
-many as there are: the first kind of which there are enough is taken, and a workload that is at home
-on some nodes stays on their kind.
+New nodes can be asked for as any kind, so the first offer that will do, and that was not asked for
+in vain, is taken. Of existing nodes there are as many as there are: the first kind of which there
+are enough is taken. A workload that is at home on some nodes stays on their kind, and on their
+offer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
+from api.payloads import FailedOffer, Offer
+from planner.losses import Losses, losses
 from planner.node_matching import NodeNeed
+from planner.offers import failure_of
 from planner.options import Option
 from planner.placement import Placement, place
 from planner.world import NodeFacts, PlatformSettings, World
@@ -23,6 +27,12 @@ class Choice:
     option: Option
     need: NodeNeed
     placement: Placement
+    offer: Offer | None = None
+    """What new nodes are asked for as; None where none are made."""
+    losses: Losses = field(default_factory=Losses)
+    """What became of the nodes that the Workspace had."""
+    is_exhausted: bool = False
+    """Every offer was asked for in vain; this one is the first."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,11 @@ class Chooser:
     need_of: Callable[[Option], NodeNeed]
     judge: Callable[[Option, list[NodeFacts]], Option]
     """Returns the option as the nodes that were chosen for it make it."""
+    offers_of: Callable[[Option], Iterable[Offer]]
+    """Returns what new nodes of the option may be asked for as, in the order of trying."""
+    all_offers_of: Callable[[Option], Iterable[Offer]]
+    """The same, and those that were once allowed: what runs may run on one of them."""
+    failed_offers: Sequence[FailedOffer] = ()
 
     def choose(self, options: Iterable[Option]) -> Choice | None:
         """Return the choice; None when there is a problem with every option."""
@@ -42,7 +57,7 @@ class Chooser:
         if not usable:
             return None
         if self.settings.provisions_nodes:
-            return self._attempt(usable[0])
+            return self._offered(usable)
         attempts = [
             self._settled(self._attempt(option))
             for option in sorted(usable, key=self._is_elsewhere)
@@ -50,11 +65,53 @@ class Chooser:
         enough = (one for one in attempts if one.placement.missing_count <= 0)
         return next(enough, attempts[0])
 
-    def _attempt(self, option: Option) -> Choice:
+    def _offered(self, usable: Sequence[Option]) -> Choice:
+        offers = [(option, offer) for option in usable for offer in self.offers_of(option)]
+        at_home = self._at_home(usable)
+        if at_home is not None:
+            return at_home
+        for option, offer in offers:
+            if failure_of(offer, self.failed_offers) is None:
+                return self._attempt(option, offer)
+        return replace(self._attempt(*offers[0]), is_exhausted=True)
+
+    def _at_home(self, usable: Iterable[Option]) -> Choice | None:
+        """Return the choice that keeps most of the nodes that the revision runs on, if any does.
+
+        Another way to pay counts for the next node that is made, so here it does not matter.
+        """
+        home = _home_of_current(self.world, self.revision)
+        if not home:
+            return None
+        best, most = None, 0
+        for option in usable:
+            for offer in self.all_offers_of(option):
+                choice = self._attempt(option, offer)
+                kept = len(home & self._nodes_of(choice))
+                if kept == len(home):
+                    return choice
+                if kept > most:
+                    best, most = choice, kept
+        return best
+
+    def _nodes_of(self, choice: Choice) -> frozenset[str]:
+        taken = {claim.name for claim in choice.placement.claims}
+        claimed = (claim.node_name for claim in self.world.claims if claim.name in taken)
+        return frozenset([*choice.placement.existing_nodes, *claimed])
+
+    def _attempt(self, option: Option, offer: Offer | None = None) -> Choice:
         need = self.need_of(option)
         provisions = self.settings.provisions_nodes
-        placement = place(need, self.world, self.revision, provisions_nodes=provisions)
-        return Choice(option, need, placement)
+        found = losses(self.world, need)
+        placement = place(
+            need,
+            self.world,
+            self.revision,
+            provisions_nodes=provisions,
+            offer=offer,
+            lost_claims=found.replaced,
+        )
+        return Choice(option, need, placement, offer, found)
 
     def _settled(self, choice: Choice) -> Choice:
         """Return the choice with what its nodes really have, which may be more than it counts on.
@@ -86,6 +143,11 @@ class Chooser:
             }
             return bool(types) and wanted not in types
         return bool(option.unfit_nodes & home)
+
+
+def _home_of_current(world: World, revision: str) -> frozenset[str]:
+    alive = (one for one in world.workloads if not one.is_deleting and one.revision == revision)
+    return frozenset(name for one in alive for name in one.node_names)
 
 
 def home_of(world: World, revision: str) -> frozenset[str]:

@@ -11,13 +11,13 @@ that runs is never moved because another node came up, and a claim that was paid
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from api import names
-from api.payloads import ClaimSpec
+from api.payloads import ClaimSpec, Offer
 from planner.node_matching import NodeNeed, is_lost_to, refusal
 from planner.world import ClaimFacts, NodeFacts, WorkloadFacts, World
 
@@ -51,20 +51,44 @@ class _Slot:
     name: str
 
 
-def place(need: NodeNeed, world: World, revision: str, *, provisions_nodes: bool) -> Placement:
-    """Return where `revision` should run."""
+def place(
+    need: NodeNeed,
+    world: World,
+    revision: str,
+    *,
+    provisions_nodes: bool,
+    offer: Offer | None = None,
+    lost_claims: Collection[str] = (),
+) -> Placement:
+    """Return where `revision` should run.
+
+    Args:
+        need: What it needs, of which nodes.
+        world: What was observed.
+        revision: That is to run.
+        provisions_nodes: Nodes may be asked for.
+        offer: What new nodes are asked for as; claims of other offers are not used. Without one:
+            on demand, in any zone.
+        lost_claims: Names of claims that are not to be used any more. Their indices are not free,
+            so that what replaces them has another name.
+    """
+    offer = offer or Offer(instance_type=need.instance_type)
     homes = _Homes.of(world.workloads, revision, need.count)
-    indices = _claim_indices(world.claims, need)
-    slots = sorted([*_claim_slots(world, indices, homes), *_node_slots(world, need, homes)])
+    indices = _claim_indices(world.claims, need.workspace_uid, offer)
+    usable = {name: index for name, index in indices.items() if name not in lost_claims}
+    slots = sorted([*_claim_slots(world, usable, homes), *_node_slots(world, need, homes)])
     taken = slots[: max(need.count, 0)]
     kept = {slot.name: slot.index for slot in taken if slot.index >= 0}
     missing_count = max(need.count, 0) - len(taken)
-    fresh = list(_fresh_indices(set(kept.values()), missing_count)) if provisions_nodes else []
+    used = {index for name, index in indices.items() if name in kept or name in lost_claims}
+    fresh = list(_fresh_indices(used, missing_count)) if provisions_nodes else []
     claims = [
         ClaimSpec(
-            name=names.node_claim_name(need.workspace_uid, need.instance_type, index),
-            instance_type=need.instance_type,
+            name=_claim_name(need.workspace_uid, offer, index),
+            instance_type=offer.instance_type,
             index=index,
+            capacity_type=offer.capacity_type,
+            zone=offer.zone,
         )
         for index in sorted([*kept.values(), *fresh])
     ]
@@ -122,17 +146,25 @@ def is_running(workload: WorkloadFacts, count: int) -> bool:
     )
 
 
-def _claim_indices(claims: tuple[ClaimFacts, ...], need: NodeNeed) -> Mapping[str, int]:
+def _claim_name(workspace_uid: str, offer: Offer, index: int) -> str:
+    return names.node_claim_name(
+        workspace_uid, offer.instance_type, index, offer.capacity_type, offer.zone
+    )
+
+
+def _claim_indices(
+    claims: tuple[ClaimFacts, ...], workspace_uid: str, offer: Offer
+) -> Mapping[str, int]:
     """Return the index from which each living claim got its name.
 
-    Claims of another instance type, or with names that we did not give, are in no index.
+    Claims of another offer, or with names that we did not give, are in no index.
     """
     wanted = {claim.name for claim in claims if not claim.is_deleting}
     found: dict[str, int] = {}
     for index in range(MAX_CLAIM_INDEX):
         if len(found) == len(wanted):
             break
-        name = names.node_claim_name(need.workspace_uid, need.instance_type, index)
+        name = _claim_name(workspace_uid, offer, index)
         if name in wanted:
             found[name] = index
     return found

@@ -11,19 +11,37 @@ the same world is the same plan, and one whose steps were carried out has none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from api.errors import InsufficientCapacity, InvalidWorkspace, MissingReference, trim
+from api.errors import (
+    InsufficientCapacity,
+    InvalidWorkspace,
+    MissingReference,
+    ProviderFailed,
+    trim,
+)
 from api.names import FINALIZER_WORKSPACE, GPU_RESOURCE
-from api.payloads import Parallelism, Problem, StepDeadlines, WorkspacePlan
+from api.payloads import (
+    FailedOffer,
+    Offer,
+    Parallelism,
+    Problem,
+    Step,
+    StepDeadlines,
+    WorkspacePlan,
+)
 from api.preset import Catalogue, Preset
-from api.workspace import Workspace
+from api.workspace import CapacityType, Workspace
 from planner.availability import unavailable
 from planner.candidates import candidates_of, capacity_types, price_of
 from planner.choice import Choice, Chooser, home_of
+from planner.node_health import in_utc
 from planner.node_matching import NodeNeed, explain_shortage, requirements_of
+from planner.offers import exhausted, offers_of
 from planner.options import Option, Served, wanted_types
+from planner.placement import Placement
 from planner.pod_facts import gpu_request
 from planner.render.resources import device_resource
 from planner.render.services import wants_load_balancer
@@ -36,6 +54,8 @@ from planner.world import NodeFacts, PlatformSettings, World
 
 _NO_CATALOGUE: Final = Catalogue.of((), ())
 
+_WAYS_TO_PAY: Final = (CapacityType.ON_DEMAND, CapacityType.SPOT)
+
 
 def plan(
     workspace: Workspace,
@@ -43,6 +63,8 @@ def plan(
     preset: Preset | None,
     settings: PlatformSettings,
     catalogue: Catalogue | None = None,
+    *,
+    failed_offers: Sequence[FailedOffer] = (),
 ) -> WorkspacePlan:
     """Return what must be done for the Workspace, or why nothing can be.
 
@@ -53,6 +75,7 @@ def plan(
             unknown one.
         settings: What the operator of the platform decided.
         catalogue: Knows instance types; without it none is called unknown.
+        failed_offers: What the operation asked for in vain; it is not asked for again.
     """
     base = WorkspacePlan(
         found=True,
@@ -68,7 +91,8 @@ def plan(
     if problem is not None:
         return base.model_copy(update={"problem": problem})
     try:
-        case = _Case(workspace, world, preset, settings, catalogue or _NO_CATALOGUE)
+        known = catalogue or _NO_CATALOGUE
+        case = _Case(workspace, world, preset, settings, known, failed_offers=failed_offers)
     except InvalidWorkspace as error:
         # No rule says so, and still it can't be carried out.
         problem = Problem(reason=error.reason(), message=trim(str(error)))
@@ -115,6 +139,8 @@ class _Case:
         preset: Preset | None,
         settings: PlatformSettings,
         catalogue: Catalogue,
+        *,
+        failed_offers: Sequence[FailedOffer],
     ) -> None:
         """Look at everything that does not depend on nodes.
 
@@ -122,7 +148,7 @@ class _Case:
             InvalidWorkspace: the model, or the way to serve it, is not known.
         """
         self.workspace, self.world, self.settings = workspace, world, settings
-        self.catalogue, self.preset = catalogue, preset
+        self.catalogue, self.preset, self.failed_offers = catalogue, preset, failed_offers
         self.served: Served | None = None
         if workspace.inference is None or workspace.inference.template is None:
             known = require_preset(workspace, preset)
@@ -134,33 +160,67 @@ class _Case:
     def decide(self, active_revision: str) -> dict[str, Any]:
         """Return the fields of the plan."""
         options = self._options()
-        chooser = Chooser(self.world, self.settings, self.revision, self._need, self._judge)
+        chooser = Chooser(
+            self.world,
+            self.settings,
+            self.revision,
+            self._need,
+            self._judge,
+            self._offers,
+            self._all_offers,
+            self.failed_offers,
+        )
         choice = chooser.choose(options)
-        candidates = candidates_of(options, self.workspace, self.settings, self.catalogue)
+        candidates = candidates_of(
+            options, self.workspace, self.settings, self.catalogue, self.failed_offers
+        )
         if choice is None:
             return {"problem": _why_no_option(options), "candidates": candidates}
-        problem = choice.option.problem or self._shortage(choice)
-        steps = steps_left(
-            self.world,
-            self.revision,
-            active_revision,
-            choice.need,
-            choice.placement,
-            has_endpoint=self.served is not None,
-            is_public=wants_load_balancer(self.workspace),
+        steps = list(
+            steps_left(
+                self.world,
+                self.revision,
+                active_revision,
+                choice.need,
+                choice.placement,
+                has_endpoint=self.served is not None,
+                is_public=wants_load_balancer(self.workspace),
+            )
         )
+        problem = choice.option.problem or self._shortage(choice) or _why_held(choice, steps)
+        if choice.is_exhausted:
+            problem = exhausted(candidates, self.failed_offers)
         return {
             **self._said(choice),
             "candidates": candidates,
             "problem": problem,
-            "steps": [] if problem else list(steps),
+            "steps": [] if problem else steps,
             "instance_type": choice.option.instance_type,
             "node_count": choice.option.node_count,
             "replicas": choice.option.node_count,
             "claims": list(choice.placement.claims),
             "existing_nodes": list(choice.placement.existing_nodes),
             "surplus_claims": list(choice.placement.surplus_claims),
+            "lost_claims": sorted(choice.losses.replaced),
+            "offer": choice.offer if choice.placement.claims else None,
+            "may_fall_back": choice.offer is not None and self._is_nobody_at_home(choice.placement),
         }
+
+    def _is_nobody_at_home(self, placement: Placement) -> bool:
+        """Return whether claims are planned, and no pod is bound to a node of the placement."""
+        world, planned = self.world, {claim.name for claim in placement.claims}
+        nodes = {claim.node_name for claim in world.claims if claim.name in planned}
+        nodes |= set(placement.existing_nodes)
+        homes = {name for one in world.workloads if not one.is_deleting for name in one.node_names}
+        return bool(planned) and not nodes & homes
+
+    def _offers(self, option: Option) -> Iterator[Offer]:
+        paid = capacity_types(self.workspace, self.settings)
+        return offers_of(option.instance_type, paid, self.catalogue)
+
+    def _all_offers(self, option: Option) -> Iterator[Offer]:
+        paid = dict.fromkeys([*capacity_types(self.workspace, self.settings), *_WAYS_TO_PAY])
+        return offers_of(option.instance_type, tuple(paid), self.catalogue)
 
     def _said(self, choice: Choice) -> dict[str, Any]:
         """Return what the plan says of the revision and of the model on its nodes."""
@@ -169,6 +229,8 @@ class _Case:
         stale = {one.revision for one in world.workloads if one.revision not in {self.revision, ""}}
         new_nodes = len(choice.placement.claims)
         paid = capacity_types(workspace, self.settings)[0]
+        if choice.offer is not None:
+            paid = CapacityType(choice.offer.capacity_type)
         return {
             "revision": self.revision,
             "adopted": workspace.has_finalizer(FINALIZER_WORKSPACE)
@@ -177,11 +239,11 @@ class _Case:
             "preset": preset.name if preset else "",
             "served_model_name": preset.name if preset else "",
             "runtime": self.served.runtime.name if self.served else "",
-            "deadlines": self._deadlines(),
+            "deadlines": self._deadlines(choice),
             "parallelism": sizing.parallelism if sizing else Parallelism(),
             "budget": sizing.budget if sizing else None,
             "usd_per_hour": price_of(choice.option.instance_type, paid, new_nodes, self.catalogue),
-            "warnings": list(dict.fromkeys(self._warnings(choice.option))),
+            "warnings": list(dict.fromkeys(self._warnings(choice))),
         }
 
     def _options(self) -> list[Option]:
@@ -219,7 +281,10 @@ class _Case:
         message = explain_shortage(world.nodes, choice.need, world.gpu_requests, chosen)
         return Problem(reason=InsufficientCapacity.reason(), message=trim(message))
 
-    def _warnings(self, option: Option) -> Iterator[str]:
+    def _warnings(self, choice: Choice) -> Iterator[str]:
+        option = choice.option
+        if choice.losses.problem:
+            yield choice.losses.problem
         count = self.workspace.resource.count
         if option.node_count != count:
             yield (
@@ -235,13 +300,26 @@ class _Case:
             config_text=self.world.config_text,
         )
 
-    def _deadlines(self) -> StepDeadlines:
+    def _deadlines(self, choice: Choice) -> StepDeadlines:
+        found: dict[str, int] = {}
         rollout = self.workspace.rollout
         if rollout is not None and rollout.progress_deadline_seconds:
-            return StepDeadlines(workload_seconds=rollout.progress_deadline_seconds)
-        if self.preset is None:
-            return StepDeadlines()
-        return StepDeadlines(workload_seconds=self.preset.ready_deadline_seconds)
+            found["workload_seconds"] = rollout.progress_deadline_seconds
+        elif self.preset is not None:
+            found["workload_seconds"] = self.preset.ready_deadline_seconds
+        now, look_again_at = self.world.now, choice.losses.look_again_at
+        if now is not None and look_again_at is not None and look_again_at > in_utc(now):
+            # Whoever waits for a node that may be lost must not wait longer than until it is.
+            left = math.ceil((look_again_at - in_utc(now)).total_seconds())
+            found["nodes_seconds"] = min(StepDeadlines().nodes_seconds, left + 1)
+        return StepDeadlines(**found)
+
+
+def _why_held(choice: Choice, steps: Sequence[Step]) -> Problem | None:
+    """Return why nothing goes on while lost nodes are kept; None where they serve all the same."""
+    if not choice.losses.problem or Step.NODES not in steps:
+        return None
+    return Problem(reason=ProviderFailed.reason(), message=trim(choice.losses.problem))
 
 
 def _why_no_option(options: Sequence[Option]) -> Problem | None:

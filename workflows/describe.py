@@ -1,4 +1,4 @@
-"""The text that `temporal workflow metadata` and Temporal's UI show of a Workspace."""
+"""Words for people: of a whole Workspace for Temporal's UI, and of an offer in a sentence."""
 
 from __future__ import annotations
 
@@ -20,6 +20,25 @@ def text(state: WorkspaceState, plan: p.WorkspacePlan | None) -> str:
         lines += ["", "Operations before:"]
         lines += [f"- {_operation(record)}" for record in reversed(state.history)]
     return "\n".join(lines)
+
+
+def offer_words(offer: p.Offer) -> str:
+    """Return what an offer is called in a sentence."""
+    where = f" in zone {offer.zone}" if offer.zone else ""
+    return f"{offer.instance_type} {offer.capacity_type}{where}"
+
+
+def next_offer_words(plan: p.WorkspacePlan, offer: p.Offer) -> str:
+    """Return what is tried after the plan's offer failed."""
+    if offer.zone:
+        return "trying the next zone or candidate next"
+    asked = (offer.instance_type, offer.capacity_type)
+    left = [
+        f"{one.instance_type} {one.capacity_type}"
+        for one in plan.candidates
+        if not one.problem and (one.instance_type, one.capacity_type) != asked
+    ]
+    return f"trying {left[0]} next" if left else "no other candidate is left"
 
 
 def _about(state: WorkspaceState, plan: p.WorkspacePlan | None) -> str:

@@ -16,7 +16,15 @@ from temporalio.exceptions import (
     TimeoutError as TemporalTimeoutError,
 )
 
-from api.errors import BY_REASON, DeadlineExceeded, NotReadyYet, PlatformError, Remedy, trim
+from api.errors import (
+    BY_REASON,
+    CapacityUnavailable,
+    DeadlineExceeded,
+    NotReadyYet,
+    PlatformError,
+    Remedy,
+    trim,
+)
 from api.payloads import Problem
 
 
@@ -34,6 +42,11 @@ class ActivityFailed(Exception):
 def remedy_for(reason: str) -> Remedy:
     """Return what to do about a reason; an unknown one is a newer worker's, and may pass."""
     return BY_REASON.get(reason, PlatformError).remedy
+
+
+def is_of_capacity(problem: Problem) -> bool:
+    """Return whether the provider has not what was asked for, and may have something else."""
+    return issubclass(BY_REASON.get(problem.reason, PlatformError), CapacityUnavailable)
 
 
 def from_activity_error(error: ActivityError) -> ActivityFailed:

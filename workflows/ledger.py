@@ -11,6 +11,7 @@ from typing import Any
 from api import payloads as p
 from api.workflow_inputs import WorkspaceState
 from workflows import limits
+from workflows.describe import next_offer_words, offer_words
 from workflows.lifecycle import ORDER, PHASE_WHILE_RUNNING, first
 
 
@@ -82,6 +83,56 @@ class Ledger:
         is_news = self._is_retry_ordered or not goes_on
         self._is_retry_ordered = False
         return is_news
+
+    # --- Offers -------------------------------------------------------------------------------
+
+    def fall_back(
+        self, plan: p.WorkspacePlan, problem: p.Problem, took: timedelta, now: datetime
+    ) -> None:
+        """Note that the plan's offer can't be had; the operation goes on with the next one."""
+        offer = plan.offer or p.Offer(instance_type=plan.instance_type)
+        failed = p.FailedOffer(
+            offer=offer,
+            reason=problem.reason,
+            message=problem.message,
+            seconds=round(took.total_seconds(), 1),
+            failed_at=now,
+        )
+        self.change(failed_offers=[*self.state.failed_offers, failed])
+        told = f"{offer_words(offer)} can't be had: {problem.message.rstrip('.')}"
+        record = p.OperationRecord(
+            revision=self.state.revision,
+            generation=self.state.generation,
+            outcome=p.OperationOutcome.FELL_BACK,
+            reason=problem.reason,
+            message=told,
+            seconds=failed.seconds,
+            finished_at=now,
+        )
+        # When all is tried again and fails as before, the line is renewed: many rounds must not
+        # push everything else out.
+        others = [line for line in self.state.history if not _is_repeated(line, record)]
+        self.change(history=[*others, record][-limits.MAX_OPERATION_RECORDS :])
+        message = f"{told} ({failed.seconds:.0f} s); {next_offer_words(plan, offer)}"
+        outcome = f"{p.OperationOutcome.FELL_BACK}-{offer_words(offer)}-{problem.reason}"
+        self._note(p.EventKind.WARNING, problem.reason, message, outcome)
+
+    def forget_failed_offers(self, plan: p.WorkspacePlan) -> bool:
+        """Forget what another spec asked for in vain; True when the plan must be made anew."""
+        state = self.state
+        is_same = plan.uid == state.uid and plan.generation == state.generation
+        if not state.failed_offers or plan.deleting or not plan.found:
+            return False
+        if is_same and plan.revision in {state.revision, ""}:
+            return False
+        self.change(failed_offers=[])
+        return True
+
+    def exhaust(self, problem: p.Problem) -> None:
+        """Show that nothing can be had; the next attempt begins with the first offer again."""
+        self.change(failures_count=self.state.failures_count + 1, failed_offers=[])
+        self.step_stopped(p.Step.NODES, p.StepState.WAITING, timedelta(0), problem)
+        self.wait(problem)
 
     def begin_deleting(self, now: datetime) -> bool:
         """Enter the last phase of an object; True the first time."""
@@ -197,6 +248,7 @@ class Ledger:
             failures_count=0,
             blocked_on="",
             next_wake_at=None,
+            failed_offers=[],
             # A retry is a new attempt: its Events must not be taken for the last one's.
             operations_count=self.state.operations_count + 1,
         )
@@ -229,7 +281,7 @@ class Ledger:
             finished_at=now,
         )
         history = [*self.state.history, record][-limits.MAX_OPERATION_RECORDS :]
-        self.change(history=history, operation_started_at=None)
+        self.change(history=history, operation_started_at=None, failed_offers=[])
         return seconds
 
     def _fail(self, problem: p.Problem, revision: str, now: datetime) -> None:
@@ -264,6 +316,11 @@ class Ledger:
 
 def _seconds(record: p.StepRecord, took: timedelta) -> float:
     return round(record.seconds + took.total_seconds(), 1)
+
+
+def _is_repeated(line: p.OperationRecord, newer: p.OperationRecord) -> bool:
+    moved_on = {"seconds": newer.seconds, "finished_at": newer.finished_at}
+    return line.model_copy(update=moved_on) == newer
 
 
 def _planned_anew(timeline: list[p.StepRecord], planned: list[p.Step]) -> list[p.StepRecord]:

@@ -3,6 +3,7 @@
     nodes -> images -> workload -> endpoint -> traffic -> Ready
     any step that waits  -> Waiting  (time or an operator mends it; it is tried again by itself)
     any step that blocks -> Failed   (an edit or `retry` mends it)
+    nodes that can't be had as planned -> planned anew, with the next offer (workflows/operation.py)
 
 A plan names only the steps that are not yet as they should be, so `advance` skips the others.
 """

@@ -324,5 +324,24 @@ LIMITS: Final[dict[str, ActivityLimits]] = {
         retry=_QUICK_RETRY,
         cancellation=_FINISH_FIRST,
     ),
+    # --- Sweep: its schedule is the retry of last resort, so an outage ends it early.
+    # Lists everything past all caches: worst 2 min by contract.
+    "find_strays": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(minutes=2),
+        schedule_to_close=timedelta(minutes=5),
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_LEAVE,
+    ),
+    # At most three requests to the API server and two to the provider.
+    "repair_stray": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=60),
+        schedule_to_close=timedelta(minutes=3),
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
 }
 """Limits by the contract's name; a test proves that each contract has a row on its own queue."""

@@ -11,9 +11,9 @@ from api import contracts
 from api import payloads as p
 from workflows import lifecycle, outcomes
 from workflows.calls import execute
-from workflows.failures import ActivityFailed
+from workflows.failures import ActivityFailed, is_of_capacity
 from workflows.ledger import Ledger
-from workflows.outcomes import Blocked, Done, PhaseOutcome, Waiting
+from workflows.outcomes import Blocked, Done, FellBack, PhaseOutcome, Waiting
 from workflows.phases import PHASES, nodes
 from workflows.phases.context import PhaseContext
 from workflows.reporter import Reporter
@@ -27,6 +27,8 @@ class Stopped:
     """None: as the entity's resync says."""
     plan_again: bool = False
     """The spec moved between planning and adopting."""
+    fell_back: bool = False
+    """What the plan asks for can't be had: another offer is to be planned, at once."""
 
 
 class Operation:
@@ -51,6 +53,9 @@ class Operation:
             self._ledger.change(phase=p.LifecyclePhase.PENDING)
         if plan.steps:
             outcome = await self._run_steps(plan)
+            if isinstance(outcome, FellBack):
+                await self._give_back(plan)
+                return Stopped(fell_back=True)
             if outcome is not None:
                 return await self._stop(outcome, plan)
         if self._ledger.state.phase is not p.LifecyclePhase.PAUSED:
@@ -70,7 +75,7 @@ class Operation:
         )
         return not result.superseded
 
-    async def _run_steps(self, plan: p.WorkspacePlan) -> PhaseOutcome | None:
+    async def _run_steps(self, plan: p.WorkspacePlan) -> PhaseOutcome | FellBack | None:
         """Return the outcome that stopped the operation; None when it is over or paused."""
         ledger = self._ledger
         if ledger.begin_operation(plan, workflow.now()):
@@ -81,7 +86,13 @@ class Operation:
             if ledger.state.is_paused:
                 ledger.change(phase=p.LifecyclePhase.PAUSED)
                 return None
+            if place is p.Step.WORKLOAD and plan.lost_claims:
+                # What replaces them is there. A pod on a node that is silent ends with its Node,
+                # and until then no pod of the same name can begin elsewhere.
+                await self._release(plan.lost_claims, "claims lost their nodes")
             outcome = await self._run_step(place, ctx, plan)
+            if isinstance(outcome, FellBack):
+                return outcome
             place = lifecycle.advance(place, outcome.kind, plan.steps)
             if not isinstance(outcome, Done):
                 return outcome
@@ -93,7 +104,7 @@ class Operation:
 
     async def _run_step(
         self, step: p.Step, ctx: PhaseContext, plan: p.WorkspacePlan
-    ) -> PhaseOutcome:
+    ) -> PhaseOutcome | FellBack:
         ledger, started_at = self._ledger, workflow.now()
         ledger.step_started(step)
         self._reporter.show()
@@ -102,6 +113,11 @@ class Operation:
                 await nodes.find(ctx, plan)
             outcome = await PHASES[step](ctx, plan, ledger.state)
         except ActivityFailed as failed:
+            if step is p.Step.NODES and plan.may_fall_back and is_of_capacity(failed.problem):
+                took = workflow.now() - started_at
+                ledger.step_stopped(step, p.StepState.PENDING, took, None)
+                ledger.fall_back(plan, failed.problem, took, workflow.now())
+                return FellBack()
             outcome = self._judge(failed)
         except asyncio.CancelledError:
             ledger.step_stopped(step, p.StepState.PENDING, workflow.now() - started_at, None)
@@ -140,18 +156,22 @@ class Operation:
         self._ledger.change(failures_count=count)
         return outcomes.of_failure(failed, count, workflow.random())
 
-    async def _release_surplus(self, plan: p.WorkspacePlan) -> None:
-        """Give up claims that nothing runs on any more; what serves already does so without them.
+    async def _give_back(self, plan: p.WorkspacePlan) -> None:
+        """Give up what was had of an offer: nothing runs on it, and a part of a set is no use."""
+        await self._release([claim.name for claim in plan.claims], "claims can't all be served")
 
-        A failure is no failure of the operation: the next pass finds the claims again.
-        """
-        if not plan.surplus_claims:
-            return
+    async def _release_surplus(self, plan: p.WorkspacePlan) -> None:
+        """Give up claims that nothing runs on any more; what serves does so without them."""
+        if plan.surplus_claims:
+            await self._release(plan.surplus_claims, "claims are not used any more")
+
+    async def _release(self, claim_names: list[str], why: str) -> None:
+        """Let claims go; a failure is none of the operation's: a later pass finds them again."""
         try:
             await execute(
                 contracts.release_surplus_claims,
-                p.ReleaseClaimsInput(workspace=self._workspace, claim_names=plan.surplus_claims),
-                summary=f"{len(plan.surplus_claims)} claims are not used any more",
+                p.ReleaseClaimsInput(workspace=self._workspace, claim_names=claim_names),
+                summary=f"{len(claim_names)} {why}",
             )
         except ActivityFailed as failed:
             workflow.logger.warning("surplus claims stay for now: %s", failed)

@@ -44,6 +44,14 @@ class Blocked:
     kind = OutcomeKind.BLOCKED
 
 
+@dataclass(frozen=True)
+class FellBack:
+    """The nodes can't be had as planned: plan again, with the next offer.
+
+    It is no way for an operation to end, so the lifecycle table has no column for it.
+    """
+
+
 PhaseOutcome = Done | Waiting | Blocked
 
 

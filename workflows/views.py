@@ -18,6 +18,8 @@ class WorkspaceView(p.Payload):
     problem: p.Problem | None = None
     timeline: list[p.StepRecord]
     node_names: list[str]
+    failed_offers: list[p.FailedOffer]
+    """What was asked for in vain since the operation, or its last attempt, began."""
     is_paused: bool = False
     paused_reason: str = ""
     failures_count: int = 0
@@ -40,4 +42,5 @@ def workspace_view(state: WorkspaceState, plan: p.WorkspacePlan | None) -> Works
         failures_count=state.failures_count,
         next_look_at=state.next_wake_at,
         last_refusal=state.last_refusal,
+        failed_offers=state.failed_offers,
     )

@@ -21,7 +21,7 @@ from api.errors import FeatureNotAvailable, Remedy
 from api.workflow_inputs import WorkspaceState, WorkspaceWorkflowInput
 from workflows import claims, delays, lifecycle, limits, outcomes
 from workflows.calls import execute
-from workflows.failures import ActivityFailed, remedy_for
+from workflows.failures import ActivityFailed, is_of_capacity, remedy_for
 from workflows.hints import HintBox, Target, is_older
 from workflows.ledger import Ledger
 from workflows.operation import Operation
@@ -189,12 +189,26 @@ class WorkspaceWorkflow:
     # --- One pass -----------------------------------------------------------------------------
 
     async def _reconcile(self, hint: p.DesiredChanged | None) -> bool:
-        ledger = self._ledger
+        while True:
+            plan = await self._plan_or_show(hint)
+            if plan is None:
+                return False
+            if not self._ledger.forget_failed_offers(plan):
+                has_ended = await self._act(plan)
+                if has_ended is not None:
+                    return has_ended
+            hint = None
+
+    async def _plan_or_show(self, hint: p.DesiredChanged | None) -> p.WorkspacePlan | None:
         try:
-            plan = await self._plan_after(hint)
+            return await self._plan_after(hint)
         except ActivityFailed as failed:
             await self._show_failed_plan(failed)
-            return False
+            return None
+
+    async def _act(self, plan: p.WorkspacePlan) -> bool | None:
+        """Return whether the workflow is over; None when it is to plan again at once."""
+        ledger = self._ledger
         if ledger.state.uid and plan.uid != ledger.state.uid:
             return await self._bury(plan)
         if not plan.found:
@@ -203,16 +217,17 @@ class WorkspaceWorkflow:
         self._target = Target(plan.uid, plan.generation, is_teardown=plan.deleting)
         if plan.deleting:
             return await self._delete(plan)
-        await self._operate(plan)
-        return False
+        return None if await self._operate(plan) else False
 
     async def _plan_after(self, hint: p.DesiredChanged | None) -> p.WorkspacePlan:
         """Plan; again if the plan was made before the change that the hint is about."""
+        failed = self._ledger.state.failed_offers
+        tried = f"; {len(failed)} offer(s) tried in vain" if failed else ""
         for attempt in range(1, limits.STALE_PLAN_ATTEMPTS + 1):
             plan = await execute(
                 contracts.plan_workspace,
-                p.PlanInput(workspace=self._name),
-                summary=_cause(hint),
+                p.PlanInput(workspace=self._name, failed_offers=failed),
+                summary=_cause(hint) + tried,
             )
             if not is_older(plan, hint) or attempt == limits.STALE_PLAN_ATTEMPTS:
                 break
@@ -229,13 +244,18 @@ class WorkspaceWorkflow:
             self._ledger.wait(outcome.problem)
             await self._settle(outcome.retry_after_seconds)
 
-    async def _operate(self, plan: p.WorkspacePlan) -> None:
+    async def _operate(self, plan: p.WorkspacePlan) -> bool:
+        """Return whether another offer is to be tried now, which needs another plan."""
         ledger = self._ledger
         ledger.close_other(plan.revision, workflow.now())
         state = ledger.state
         if state.is_paused:
             ledger.change(phase=p.LifecyclePhase.PAUSED)
             await self._settle()
+        elif plan.problem is not None and state.failed_offers and is_of_capacity(plan.problem):
+            ledger.exhaust(plan.problem)
+            count = ledger.state.failures_count
+            await self._settle(delays.slow_retry_seconds(count, workflow.random()))
         elif plan.problem is not None:
             await self._stay_with(plan.problem, plan)
         elif plan.steps and ledger.is_blocked(plan.revision):
@@ -249,10 +269,13 @@ class WorkspaceWorkflow:
             self._retries_claims = False
             operation = Operation(self._object(), ledger, self._reporter)
             stopped = await operation.run(plan)
+            if stopped.fell_back:
+                return True
             if stopped.plan_again:
                 await self._settle(limits.STALE_PLAN_PAUSE.total_seconds())
             else:
                 await self._settle(stopped.retry_after_seconds)
+        return False
 
     async def _stay_with(self, problem: p.Problem, plan: p.WorkspacePlan) -> None:
         """Nothing can be done; judge again later, since what is missing may turn up."""

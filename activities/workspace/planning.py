@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from activities.clients.kubernetes import (
@@ -15,6 +17,7 @@ from activities.errors import implements
 from activities.workspace.models import find_model
 from activities.workspace.reading import list_revisions, observe_world, revision_of
 from activities.workspace.references import read_config
+from activities.workspace.sightings import Sightings
 from api import contracts, names
 from api import payloads as p
 from api.errors import BY_REASON, Conflict, HubUnavailable, InvalidWorkspace, UnknownPreset
@@ -30,6 +33,7 @@ class Planning:
     def __init__(self, ctx: ActivityContext) -> None:
         """Take what all activities share."""
         self._ctx = ctx
+        self._sightings = Sightings()
 
     @implements(contracts.plan_workspace)
     async def plan_workspace(self, payload: p.PlanInput) -> p.WorkspacePlan:
@@ -45,9 +49,17 @@ class Planning:
             return _unreadable(obj, error)
         records = await list_revisions(self._ctx, workspace.ref())
         model = await find_model(self._ctx, workspace, records)
-        world = await observe_world(self._ctx, workspace, model, records)
+        seen = await observe_world(self._ctx, workspace, model, records)
+        world = self._sightings.remember(
+            replace(seen, workspace_uid=workspace.uid, now=datetime.now(tz=UTC))
+        )
         decision = plan(
-            workspace, world, model.preset, self._ctx.settings.platform, self._ctx.catalogue
+            workspace,
+            world,
+            model.preset,
+            self._ctx.settings.platform,
+            self._ctx.catalogue,
+            failed_offers=payload.failed_offers,
         )
         return decision if model.problem is None else _without_model(decision, model.problem)
 

@@ -66,8 +66,6 @@ def _types(case: Case) -> Iterator[str]:
         fault = None if case.bypasses_checks else fallback_misfit(case, name)
         if fault is not None:
             yield f"{_FALLBACKS}: {quote(name)} will not be tried: {fault.message}"
-    if resource.fallback_instance_types:
-        yield f"{_FALLBACKS}: this version does not try them yet, and waits for the first type"
 
 
 def _is_of_a_cloud(case: Case, wanted: str) -> bool:

@@ -18,8 +18,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.worker import Worker
 
 from api import names
-from api.errors import InsufficientCapacity, RuntimeFailed
-from api.payloads import LifecyclePhase, OperatorOrder
+from api.errors import InsufficientCapacity, QuotaExceeded, RuntimeFailed
+from api.payloads import LifecyclePhase, Offer, OperatorOrder
 from tests.workflow.conftest import (
     WorkspaceEntity,
     register_search_attributes,
@@ -150,6 +150,65 @@ async def continued_as_new(entity: WorkspaceEntity, world: FakeWorld) -> None:
     await world.until(lambda: world.count("plan_workspace") == 2)
 
 
+def offer(world: FakeWorld, *offers: tuple[str, str]) -> None:
+    """Let the Workspace be served by any of these, in this order."""
+    world.may_fall_back = True
+    world.offers = [Offer(instance_type=one, capacity_type=paid) for one, paid in offers]
+
+
+async def quota_then_second_type(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    offer(world, ("large", "on-demand"), ("small", "on-demand"))
+    world.refused = {"large": QuotaExceeded("0 of 24 vCPUs left")}
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+
+
+async def spot_then_on_demand(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    offer(world, ("large", "spot"), ("large", "on-demand"))
+    world.refused = {"large/spot": InsufficientCapacity("no spot machine is free")}
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+
+
+async def exhausted_and_retry(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    offer(world, ("large", "on-demand"), ("small", "on-demand"))
+    world.refused = {
+        "large": QuotaExceeded("0 of 24 vCPUs left"),
+        "small": InsufficientCapacity("no machine is free"),
+    }
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.WAITING)
+    await until_asleep(entity)
+    await entity.tell_owned()
+    await world.until(lambda: world.count("plan_workspace") == 4)
+    await until_asleep(entity)
+    world.refused = {}
+    await entity.signal("retry", OperatorOrder(reason="the quota was raised"))
+    await world.until_phase(LifecyclePhase.READY)
+
+
+async def part_of_a_set_given_back(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    offer(world, ("large", "on-demand"), ("small", "on-demand"))
+    world.claims_wanted, world.ready_before_refusal = 3, 2
+    world.refused = {"large": InsufficientCapacity("2 of 3 machines are free")}
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+
+
+async def edited_after_falling_back(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    """What failed is forgotten, so it is planned twice; and the run before remembers it."""
+    entity.passes_per_run = 1
+    offer(world, ("large", "on-demand"), ("small", "on-demand"))
+    world.refused = {"large": QuotaExceeded("0 of 24 vCPUs left")}
+    world.fail("pull_images", RuntimeFailed("the registry is down"))
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.WAITING)
+    world.refused = {}
+    world.edit("b")
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+
+
 STORIES: Final[dict[str, Story]] = {
     "workspace-cold-start": cold_start,
     "workspace-edit-supersedes": edit_supersedes,
@@ -160,6 +219,11 @@ STORIES: Final[dict[str, Story]] = {
     "workspace-capacity-and-retry": capacity_and_retry,
     "workspace-scaled-down": scaled_down,
     "workspace-woken-from-sleep": woken_from_sleep,
+    "workspace-quota-then-second-type": quota_then_second_type,
+    "workspace-spot-then-on-demand": spot_then_on_demand,
+    "workspace-exhausted-and-retry": exhausted_and_retry,
+    "workspace-part-of-a-set-given-back": part_of_a_set_given_back,
+    "workspace-edited-after-falling-back": edited_after_falling_back,
 }
 
 

@@ -70,6 +70,8 @@ class Owned:
     """What one uid owns."""
 
     claims: set[str] = field(default_factory=set)
+    offers: dict[str, p.Offer] = field(default_factory=dict)
+    """What each claim asks for, by its name."""
     nodes: set[str] = field(default_factory=set)
     pulled: set[str] = field(default_factory=set)
     workloads: dict[str, bool] = field(default_factory=dict)
@@ -77,6 +79,8 @@ class Owned:
     records: set[str] = field(default_factory=set)
     verified: set[str] = field(default_factory=set)
     service: str = ""
+    home: set[str] = field(default_factory=set)
+    """Nodes that the workloads run on."""
 
     def leftovers(self) -> list[str]:
         """Everything that carries the ownership labels."""
@@ -95,6 +99,18 @@ class FakeWorld:
         self.workspace: FakeWorkspace | None = FakeWorkspace()
         self.owned: dict[str, Owned] = defaultdict(Owned)
         self.claims_wanted = 1
+        self.offers = [p.Offer(instance_type="onebox.small")]
+        """What nodes may be asked for as, in the order of trying."""
+        self.may_fall_back = False
+        """What the planner says while nothing is at home."""
+        self.refused: dict[str, PlatformError] = {}
+        """Why the provider refuses, by instance type or "type/capacity type"."""
+        self.ready_before_refusal = 0
+        """Nodes of a refused offer that come up all the same."""
+        self.asked: list[p.Offer] = []
+        """What was asked for, in order."""
+        self.lost: set[int] = set()
+        """Indices of claims whose nodes are lost."""
         self.warnings: list[str] = []
         self.is_model_known = True
         """False: the pods are the user's own, and nobody knows what to ask them."""
@@ -173,20 +189,30 @@ class FakeWorld:
         assert self.workspace is not None
         return self.owned[self.workspace.uid]
 
-    def steps(self) -> list[p.Step]:
+    def steps(self, claims: list[p.ClaimSpec]) -> list[p.Step]:
         """Name what is not as it should be."""
         assert self.workspace is not None
         mine, revision = self.mine, self.workspace.revision
-        is_serving = mine.workloads.get(revision, False)
+        nodes = {f"node-of-{claim.name}" for claim in claims}
+        is_serving = mine.workloads.get(revision, False) and mine.home == nodes
         has_traffic = mine.service == revision
         wanted = {
-            p.Step.NODES: len(mine.nodes) < self.claims_wanted,
+            p.Step.NODES: not nodes <= mine.nodes,
             p.Step.IMAGES: revision not in mine.workloads,
             p.Step.WORKLOAD: not is_serving,
             p.Step.ENDPOINT: self.is_model_known and not (is_serving and has_traffic),
             p.Step.TRAFFIC: not has_traffic,
         }
         return [step for step, is_wanted in wanted.items() if is_wanted]
+
+    def claim_name(self, uid: str, offer: p.Offer, index: int) -> str:
+        """Return a claim's name, which is another for each offer."""
+        number = self.offers.index(offer) if offer in self.offers else "other"
+        return f"claim-{uid}-{index}" if number == 0 else f"claim-{uid}-{index}-{number}"
+
+    def _refusal(self, offer: p.Offer) -> PlatformError | None:
+        whole = f"{offer.instance_type}/{offer.capacity_type}"
+        return self.refused.get(whole) or self.refused.get(offer.instance_type)
 
     # --- The frame of every activity --------------------------------------------------------------
 
@@ -238,9 +264,9 @@ class FakeWorld:
         async with self._act():
             assert payload.workspace.uid == "", "plans look at whatever has the name now"
             seen = self.lagging_plans.popleft() if self.lagging_plans else self.workspace
-            return self._plan(seen)
+            return self._plan(seen, payload.failed_offers)
 
-    def _plan(self, seen: FakeWorkspace | None) -> p.WorkspacePlan:
+    def _plan(self, seen: FakeWorkspace | None, failed: list[p.FailedOffer]) -> p.WorkspacePlan:
         if seen is None:
             return p.WorkspacePlan()
         base = p.WorkspacePlan(
@@ -254,26 +280,46 @@ class FakeWorld:
         if seen.problem is not None:
             return base.model_copy(update={"problem": seen.problem})
         mine = self.owned[seen.uid]
+        why = {one.offer.model_dump_json(): one for one in failed}
+        left = [one for one in self.offers if one.model_dump_json() not in why]
+        home = [one for name, one in mine.offers.items() if f"node-of-{name}" in mine.home]
+        offer = (home or left or self.offers)[0]
+        claims = [
+            p.ClaimSpec(
+                name=self.claim_name(seen.uid, offer, index), index=index, **offer.model_dump()
+            )
+            for index in range(self.claims_wanted + len(self.lost))
+            if index not in self.lost
+        ]
+        lost = {self.claim_name(seen.uid, offer, index) for index in self.lost} & mine.claims
+        exhausted = None
+        if not home and not left:
+            words = [f"{one.offer.instance_type}: {one.message}" for one in failed]
+            exhausted = p.Problem(reason="InsufficientCapacity", message="\n".join(words))
         return base.model_copy(
             update={
                 "revision": seen.revision,
                 "adopted": seen.finalizer and seen.revision in mine.records,
                 "stale_revisions": sorted(set(mine.workloads) - {seen.revision}),
-                "steps": self.steps(),
+                "problem": exhausted,
+                "steps": [] if exhausted else self.steps(claims),
                 "warnings": self.warnings,
                 "preset": "smollm2",
-                "instance_type": "onebox.small",
+                "instance_type": offer.instance_type,
                 "node_count": self.claims_wanted,
-                "claims": [
-                    p.ClaimSpec(
-                        name=f"claim-{seen.uid}-{index}", instance_type="onebox.small", index=index
+                "claims": claims,
+                "surplus_claims": sorted(mine.claims - {claim.name for claim in claims}),
+                "lost_claims": sorted(lost),
+                "offer": offer,
+                "may_fall_back": self.may_fall_back and not mine.home,
+                "candidates": [
+                    p.InstanceCandidate(
+                        instance_type=one.instance_type,
+                        capacity_type=one.capacity_type,
+                        problem="" if one in left else why[one.model_dump_json()].message,
                     )
-                    for index in range(self.claims_wanted)
+                    for one in self.offers
                 ],
-                "surplus_claims": sorted(
-                    mine.claims
-                    - {f"claim-{seen.uid}-{index}" for index in range(self.claims_wanted)}
-                ),
                 "served_model_name": "smollm2",
                 "replicas": self.claims_wanted,
             }
@@ -301,15 +347,26 @@ class FakeWorld:
             created = {claim.name for claim in payload.claims} - mine.claims
             mine.claims |= created
             self.writes_count += len(created)
+            for claim in payload.claims:
+                offer = p.Offer(
+                    instance_type=claim.instance_type,
+                    capacity_type=claim.capacity_type,
+                    zone=claim.zone,
+                )
+                mine.offers[claim.name] = offer
+            self.asked.append(offer)
             return p.EnsureNodeClaimsResult(created=sorted(created))
 
     @activity.defn(name="release_surplus_claims")
     async def release_surplus_claims(self, payload: p.ReleaseClaimsInput) -> p.ReleaseClaimsResult:
         async with self._act():
             mine = self._owner(payload.workspace)
-            assert mine.service, "nothing is taken away before traffic is where it should be"
+            is_home = {f"node-of-{name}" for name in payload.claim_names} & mine.home
+            assert not is_home or mine.service, "what serves is taken away"
+            assert mine.service or self.may_fall_back, "taken away before traffic is in place"
             released = mine.claims & set(payload.claim_names)
             mine.claims -= released
+            mine.nodes -= {f"node-of-{name}" for name in released}
             return p.ReleaseClaimsResult(released=sorted(released))
 
     @activity.defn(name="await_nodes")
@@ -317,8 +374,14 @@ class FakeWorld:
         async with self._act():
             mine = self._owner(payload.workspace)
             assert set(payload.claim_names) <= mine.claims, "waits for what was never asked for"
-            mine.nodes |= {f"node-of-{name}" for name in payload.claim_names}
-            return p.AwaitNodesResult(node_names=sorted(mine.nodes))
+            offer = mine.offers[payload.claim_names[0]] if payload.claim_names else None
+            if offer is not None and (error := self._refusal(offer)) is not None:
+                ready = payload.claim_names[: self.ready_before_refusal]
+                mine.nodes |= {f"node-of-{name}" for name in ready}
+                raise as_activity_error(error)
+            nodes = {f"node-of-{name}" for name in payload.claim_names}
+            mine.nodes |= nodes
+            return p.AwaitNodesResult(node_names=sorted(nodes))
 
     @activity.defn(name="pull_images")
     async def pull_images(self, payload: p.PullImagesInput) -> p.PullImagesResult:
@@ -334,6 +397,7 @@ class FakeWorld:
             assert payload.node_names, "workloads go to nodes"
             is_new = payload.revision not in mine.workloads
             mine.workloads.setdefault(payload.revision, False)
+            mine.home = set(payload.node_names)
             self.writes_count += is_new
             return p.EnsureWorkloadResult(
                 workload_name=f"w-{payload.revision}", created=is_new, replicas=1
@@ -392,6 +456,7 @@ class FakeWorld:
             mine = self._owner(payload.workspace)
             removed = sorted(mine.workloads)
             mine.workloads.clear()
+            mine.home.clear()
             mine.service = ""
             return p.TeardownResult(removed=removed)
 

@@ -37,6 +37,7 @@ def node(
     unschedulable: bool | None = None,
     deleting: bool = False,
     images: list[dict[str, Any]] | None = None,
+    conditions: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     meta = metadata(name, labels={names.LABEL_INSTANCE_TYPE: "onebox.small", **(labels or {})})
     if deleting:
@@ -49,7 +50,7 @@ def node(
         "spec": spec,
         "status": {
             "allocatable": {names.GPU_RESOURCE: gpus},
-            "conditions": [condition("Ready", ready)],
+            "conditions": [condition("Ready", ready), *(conditions or [])],
             "images": images or [],
         },
     }

@@ -202,3 +202,96 @@ def test_a_plan_for_a_deletion_keeps_what_people_read() -> None:
     ledger.remember(p.WorkspacePlan(found=True, uid="u", generation=2, deleting=True))
     assert ledger.plan is not None
     assert (ledger.plan.preset, ledger.plan.instance_type) == ("phi", "big")
+
+
+# --- Offers ---------------------------------------------------------------------------------------
+
+LARGE, SMALL = p.Offer(instance_type="large"), p.Offer(instance_type="small")
+FULL = p.Problem(reason="InsufficientCapacity", message="none free.")
+
+
+def offering(offer: p.Offer, *failed: p.Offer, generation: int = 1) -> p.WorkspacePlan:
+    candidates = [
+        p.InstanceCandidate(
+            instance_type=one.instance_type,
+            capacity_type=one.capacity_type,
+            problem="none free" if one in failed else "",
+        )
+        for one in (LARGE, SMALL)
+    ]
+    changes = {"offer": offer, "may_fall_back": True, "candidates": candidates}
+    return plan(generation=generation).model_copy(update=changes)
+
+
+def test_a_failed_offer_is_remembered_recorded_and_told() -> None:
+    ledger = begun()
+    ledger.fall_back(offering(LARGE), FULL, timedelta(seconds=3.21), at(4))
+    (failed,) = ledger.state.failed_offers
+    assert (failed.offer, failed.seconds, failed.failed_at) == (LARGE, 3.2, at(4))
+    assert (failed.reason, failed.message) == (FULL.reason, FULL.message)
+    (record,) = ledger.state.history
+    assert (record.outcome, record.seconds) == (p.OperationOutcome.FELL_BACK, 3.2)
+    (note,) = ledger.events
+    assert note.message == (
+        "large on-demand can't be had: none free (3 s); trying small on-demand next"
+    )
+    assert ledger.state.problem is None
+    assert ledger.state.operation_started_at == START
+
+
+def test_the_last_offer_names_no_next_one_and_a_zone_no_type() -> None:
+    ledger = begun()
+    ledger.fall_back(offering(SMALL, LARGE), FULL, timedelta(0), at(4))
+    zoned = LARGE.model_copy(update={"zone": "b"})
+    ledger.fall_back(offering(zoned), FULL, timedelta(0), at(4))
+    last, zone = (note.message for note in ledger.events)
+    assert last.endswith("no other candidate is left")
+    assert zone.startswith("large on-demand in zone b can't be had")
+    assert zone.endswith("trying the next zone or candidate next")
+
+
+def test_rounds_that_fail_alike_keep_one_line_and_one_event_key_for_each_offer() -> None:
+    ledger = begun()
+    for number in range(3):
+        for offer in (LARGE, SMALL):
+            ledger.fall_back(offering(offer), FULL, timedelta(seconds=number), at(number))
+        ledger.exhaust(FULL)
+    assert [record.seconds for record in ledger.state.history] == [2.0, 2.0]
+    assert len({note.key for note in ledger.events if "can't be had" in note.message}) == 2
+
+
+def test_when_nothing_can_be_had_the_step_waits_and_the_list_is_empty() -> None:
+    ledger = begun()
+    ledger.fall_back(offering(LARGE), FULL, timedelta(0), at(1))
+    ledger.exhaust(FULL)
+    ledger.exhaust(FULL)
+    state = ledger.state
+    assert (state.failed_offers, state.failures_count) == ([], 2)
+    assert (state.phase, state.problem) == (p.LifecyclePhase.WAITING, FULL)
+    assert ledger.waits_in(p.Step.NODES)
+
+
+def test_what_failed_is_forgotten_with_its_spec() -> None:
+    ledger = begun()
+    same = offering(SMALL, LARGE)
+    ledger.fall_back(offering(LARGE), FULL, timedelta(0), at(1))
+    assert not ledger.forget_failed_offers(same)
+    assert not ledger.forget_failed_offers(same.model_copy(update={"revision": ""}))
+    assert len(ledger.state.failed_offers) == 1
+    assert ledger.forget_failed_offers(offering(SMALL, LARGE, generation=2))
+    assert ledger.state.failed_offers == []
+    assert not ledger.forget_failed_offers(offering(LARGE, generation=2))
+
+
+def test_another_revision_of_the_same_generation_begins_with_the_first_as_well() -> None:
+    ledger = begun()
+    ledger.fall_back(offering(LARGE), FULL, timedelta(0), at(1))
+    assert ledger.forget_failed_offers(plan("b"))
+
+
+def test_the_end_of_an_operation_and_a_retry_forget_what_failed() -> None:
+    for end in (lambda one: one.succeed("a", at(9)), Ledger.retry):
+        ledger = begun()
+        ledger.fall_back(offering(LARGE), FULL, timedelta(0), at(1))
+        end(ledger)
+        assert ledger.state.failed_offers == []
