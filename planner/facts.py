@@ -24,8 +24,11 @@ from planner.fields import (
     value_at,
 )
 from planner.gpus import gpu_requests_by_node
+from planner.karpenter_conditions import failure_of
+from planner.node_signals import OUT_OF_SERVICE, node_signals
 from planner.pod_facts import gpu_request, pod_facts
 from planner.render.pods import SPOT_TAINT_KEY, SPOT_TAINT_VALUE
+from planner.times import time_from
 from planner.workload_facts import workload_facts
 from planner.world import ClaimFacts, NodeFacts, ServiceFacts
 
@@ -39,13 +42,12 @@ __all__ = [
     "workload_facts",
 ]
 
-_OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"
 _STATE_TAINTS: Final = frozenset(
     {
         "node.kubernetes.io/not-ready",
         "node.kubernetes.io/unreachable",
         "node.kubernetes.io/unschedulable",
-        _OUT_OF_SERVICE,
+        OUT_OF_SERVICE,
     }
 )
 """Taints that Kubernetes sets to mirror a state which a fact of its own tells."""
@@ -73,20 +75,25 @@ _NEWEST_CLAIM_CONDITION_SENTENCES: Final = (
 def node_facts(obj: Mapping[str, Any]) -> NodeFacts:
     """Return the facts of one Node."""
     taints = objects_at(obj, "spec", "taints")
+    labels = labels_of(obj)
     return NodeFacts(
         name=text_at(obj, "metadata", "name"),
-        labels=labels_of(obj),
+        uid=text_at(obj, "metadata", "uid"),
+        labels=labels,
         is_ready=condition_status(obj, "Ready") == "True",
         is_schedulable=not is_true_at(obj, "spec", "unschedulable") and not is_deleting(obj),
+        is_deleting=is_deleting(obj),
         provider_id=text_at(obj, "spec", "providerID"),
         gpu_capacity=device_count(value_at(obj, "status", "allocatable", names.GPU_RESOURCE)),
+        gpu_total=device_count(value_at(obj, "status", "capacity", names.GPU_RESOURCE)),
         mig_capacity={
             device: device_count(count)
             for device, count in mapping_at(obj, "status", "allocatable").items()
             if isinstance(device, str) and device.startswith(_MIG_PREFIX)
         },
         blocking_taint=next(filter(None, map(_blocking_taint, taints)), ""),
-        is_out_of_service=any(text_at(taint, "key") == _OUT_OF_SERVICE for taint in taints),
+        is_out_of_service=any(text_at(taint, "key") == OUT_OF_SERVICE for taint in taints),
+        signals=tuple(node_signals(conditions_of(obj), taints, labels)),
         image_names=frozenset(
             name
             for image in objects_at(obj, "status", "images")
@@ -118,7 +125,9 @@ def claim_facts(obj: Mapping[str, Any]) -> ClaimFacts:
         labels=labels_of(obj),
         uid=text_at(obj, "metadata", "uid"),
         instance_type=_claim_instance_type(obj),
+        created_at=time_from(text_at(obj, "metadata", "creationTimestamp")),
         is_ready=condition_status(obj, "Ready") == "True",
+        is_initialized=condition_status(obj, "Initialized") == "True",
         is_deleting=is_deleting(obj),
         node_name=text_at(obj, "status", "nodeName"),
         provider_id=text_at(obj, "status", "providerID"),
@@ -136,10 +145,16 @@ def _claim_instance_type(obj: Mapping[str, Any]) -> str:
 
 
 def _claim_failure(obj: Mapping[str, Any]) -> tuple[str, str]:
-    for _, condition in conditions_of(obj):
-        reason = text_at(condition, "reason")
-        if text_at(condition, "status") == "False" and reason in BY_REASON:
-            return reason, text_at(condition, "message")
+    group = text_at(obj, "spec", "nodeClassRef", "group")
+    for condition_type, condition in conditions_of(obj):
+        status, reason, message = (text_at(condition, x) for x in ("status", "reason", "message"))
+        if status == "False" and reason in BY_REASON:
+            return reason, message
+        if group != names.NODE_CLASS_GROUP:
+            # Karpenter serves it, and has other words for what went wrong.
+            failure = failure_of(condition_type, status, reason, message)
+            if failure is not None:
+                return failure
     return "", ""
 
 

@@ -23,11 +23,14 @@ from planner.fields import (
     is_deleting,
     labels_of,
     mapping_at,
+    objects_at,
     text_at,
     text_map_at,
     value_at,
 )
+from planner.node_signals import node_signals
 from planner.render.node_claim import OUR_NODE_CLASS_KINDS
+from planner.world import NodeFault, SignalWeight
 
 ADDED: Final = "ADDED"
 DELETED: Final = "DELETED"
@@ -246,17 +249,33 @@ def _node_hints(
         yield from _owner_hint(node, cause)
 
 
-_Health = tuple[bool, bool, int]
+@dataclass(frozen=True)
+class _Health:
+    """What is good and what is bad about a node."""
+
+    merits: tuple[bool, bool, int]
+    """Whether it is ready, whether it stays, and its GPUs: more is better in each."""
+    faults: frozenset[str]
+    """What may end it: a notice that the cloud takes it back, a fault of its GPUs."""
 
 
 def _health(node: Mapping[str, Any] | None) -> _Health:
-    """Return whether a node is ready, whether it stays, and its GPUs: more is better in each."""
     gpus = device_count(value_at(node, "status", "allocatable", names.GPU_RESOURCE))
-    return condition_status(node, "Ready") == "True", not is_deleting(node), gpus
+    taints = objects_at(node, "spec", "taints")
+    signals = node_signals(conditions_of(node), taints, labels_of(node))
+    # Warnings end nothing, and a node that is not ready is told by its merits.
+    faults = (
+        one.source
+        for one in signals
+        if one.weight is not SignalWeight.WARNING and one.fault is not NodeFault.UNREACHABLE
+    )
+    merits = (condition_status(node, "Ready") == "True", not is_deleting(node), gpus)
+    return _Health(merits, frozenset(faults))
 
 
 def _is_worse(now: _Health, before: _Health) -> bool:
-    return any(new < old for new, old in zip(now, before, strict=True))
+    is_less = any(new < old for new, old in zip(now.merits, before.merits, strict=True))
+    return is_less or bool(now.faults - before.faults)
 
 
 def _claim_hint(event: str, claim: Mapping[str, Any], cause: str) -> Iterator[Hint]:

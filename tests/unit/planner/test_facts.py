@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from api import names
 from planner import facts
 from planner.fields import device_count
-from planner.world import NodeFacts, ServiceFacts
+from planner.times import time_from
+from planner.world import NodeFacts, NodeFault, NodeSignal, ServiceFacts, SignalWeight
 from tests.unit.planner import objects
 
 GPU_TAINT = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
@@ -89,6 +91,30 @@ def test_node_facts(sentence: str, fields: dict[str, Any], fact: str, expected: 
     assert getattr(facts.node_facts(objects.node(**fields)), fact) == expected, sentence
 
 
+def test_a_node_tells_its_broken_gpus_who_it_is_and_what_is_wrong_with_it() -> None:
+    obj = objects.node(gpus="7", deleting=True)
+    obj["metadata"]["uid"] = "node-uid"
+    obj["status"]["capacity"] = {names.GPU_RESOURCE: "8"}
+    obj["status"]["conditions"] += [
+        objects.condition("XIDErrors", "True", lastTransitionTime="2026-01-01T00:00:00Z")
+    ]
+    node = facts.node_facts(obj)
+    assert (node.uid, node.gpu_capacity, node.gpu_total, node.is_deleting) == (
+        "node-uid",
+        7,
+        8,
+        True,
+    )
+    assert node.signals == (
+        NodeSignal(
+            NodeFault.XID,
+            SignalWeight.FAULT,
+            "condition XIDErrors",
+            datetime(2026, 1, 1, tzinfo=UTC),
+        ),
+    )
+
+
 @pytest.mark.parametrize(
     ("quantity", "count"),
     [
@@ -125,6 +151,31 @@ def test_a_claim_that_failed_tells_the_reason_of_our_tree_and_the_providers_word
     claim = facts.claim_facts(objects.node_claim(conditions=conditions))
     assert (claim.failure_reason, claim.failure_message) == ("QuotaExceeded", "0 of 24 cores")
     assert claim.sentence == "0 of 24 cores"
+
+
+def test_what_karpenter_says_of_its_own_claims_is_a_failure_of_our_tree() -> None:
+    refused = objects.condition(
+        "Launched",
+        "Unknown",
+        reason="LaunchFailed",
+        message="all requested instance types were unavailable during launch",
+    )
+    of_karpenter = objects.node_claim(conditions=[refused], group="karpenter.azure.com")
+    assert facts.claim_facts(of_karpenter).failure_reason == "InsufficientCapacity"
+    assert facts.claim_facts(objects.node_claim(conditions=[refused])).failure_reason == ""
+
+
+def test_a_claim_tells_since_when_it_is_there_and_whether_it_ever_came_up() -> None:
+    obj = objects.node_claim(conditions=[objects.condition("Initialized", "True")])
+    obj["metadata"]["creationTimestamp"] = "2026-01-01T01:00:00+01:00"
+    claim = facts.claim_facts(obj)
+    assert (claim.is_initialized, claim.is_ready) == (True, False)
+    assert claim.created_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "0001-01-01T00:00:00+14:00", "2026-13-01"])
+def test_a_timestamp_that_is_none_is_no_time(text: str) -> None:
+    assert time_from(text) is None
 
 
 def test_a_claim_that_is_deleted_says_so_even_when_it_is_still_ready() -> None:

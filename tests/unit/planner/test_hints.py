@@ -187,6 +187,36 @@ def test_pods_that_pull_images_wake_nobody() -> None:
         ("it went silent", "MODIFIED", {"ready": "Unknown"}, [CLAIM_ID, WORKSPACE_ID]),
         ("it lost its GPUs", "MODIFIED", {"gpus": "0"}, [CLAIM_ID, WORKSPACE_ID]),
         ("it is being removed", "MODIFIED", {"deleting": True}, [CLAIM_ID, WORKSPACE_ID]),
+        (
+            "its cloud takes it back",
+            "MODIFIED",
+            {"conditions": [objects.condition("PreemptionScheduled", "True")]},
+            [CLAIM_ID, WORKSPACE_ID],
+        ),
+        (
+            "somebody is about to drain it",
+            "MODIFIED",
+            {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]},
+            [CLAIM_ID, WORKSPACE_ID],
+        ),
+        (
+            "its GPUs got sick",
+            "MODIFIED",
+            {"conditions": [objects.condition("XIDErrors", "True")]},
+            [CLAIM_ID, WORKSPACE_ID],
+        ),
+        (
+            "it is throttled, which is only a warning",
+            "MODIFIED",
+            {"conditions": [objects.condition("GPUClockThrottling", "True")]},
+            [],
+        ),
+        (
+            "an agent says that all is well",
+            "MODIFIED",
+            {"conditions": [objects.condition("XIDErrors", "False")]},
+            [],
+        ),
         ("it is gone", "DELETED", {}, [CLAIM_ID, WORKSPACE_ID]),
         ("its claim tells the Workspace of good news", "MODIFIED", {"gpus": "2"}, [CLAIM_ID]),
         ("it reported an image", "MODIFIED", {"images": [{"names": ["a"]}]}, []),
@@ -199,6 +229,16 @@ def test_changes_of_a_node_that_a_claim_made(
     before = objects.node("ws0123456789", labels=labels)
     node = objects.node("ws0123456789", labels=labels, **after)
     assert ids(owned_hints("Node", event, node, before)) == expected, sentence
+
+
+def test_a_node_that_recovers_from_a_fault_wakes_its_claim_only() -> None:
+    sick = objects.node(
+        "ws0123456789",
+        labels=objects.owner_labels(),
+        conditions=[objects.condition("XIDErrors", "True")],
+    )
+    well = objects.node("ws0123456789", labels=objects.owner_labels())
+    assert ids(owned_hints("Node", "MODIFIED", well, sick)) == [CLAIM_ID]
 
 
 def test_nodes_that_nobody_claimed_wake_nobody() -> None:
