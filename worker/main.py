@@ -29,6 +29,7 @@ from worker.exits import leave_at_the_latest
 from worker.http_server import HttpServer
 from worker.metrics import Metrics
 from worker.readiness import Readiness
+from worker.schedule import keep_schedule
 from worker.settings import Role, Settings
 from worker.start_checks import StartRefused
 from worker.telemetry import free_loopback_port, start_runtime
@@ -108,7 +109,7 @@ async def _start(
         look_at_webhook = webhook.complaints
     if client is not None:
         try:
-            workers, informers = await _make_workers(settings, client, cluster, stack)
+            workers, informers = await _make_workers(settings, client, cluster, metrics, stack)
         except ClusterUnavailable as error:
             raise StartRefused(str(error)) from error
         if Role.WATCHER in settings.roles:
@@ -119,6 +120,7 @@ async def _start(
                 "KAITO_LEASE_NAMESPACE",
             )
             parts.append(_make_watcher(settings, client, cluster, informers, metrics).run)
+            parts.append(functools.partial(keep_schedule, client))
     metrics.follow_informers(informers)
     server.set_readiness(Readiness(client, cluster, informers, look_at_webhook))
     return workers, parts
@@ -134,7 +136,11 @@ async def _connect_temporal(settings: Settings, server: HttpServer) -> Client:
 
 
 async def _make_workers(
-    settings: Settings, client: Client, cluster: KubernetesClient, stack: AsyncExitStack
+    settings: Settings,
+    client: Client,
+    cluster: KubernetesClient,
+    metrics: Metrics,
+    stack: AsyncExitStack,
 ) -> tuple[list[Worker], Sequence[Informer]]:
     """Return the workers that the roles ask for, and the informers of this process."""
     workflows = WORKFLOWS if Role.WORKFLOWS in settings.roles else ()
@@ -156,7 +162,8 @@ async def _make_workers(
             identity=settings.identity,
             activities=wait_activities(context),
         )
-        return [make_quick(activities=quick_activities(context)), waiter], context.informers.all
+        quick = make_quick(activities=quick_activities(context, metrics.sweep))
+        return [quick, waiter], context.informers.all
     workers = [make_quick(activities=())] if workflows else []
     if Role.WATCHER not in settings.roles:
         return workers, ()

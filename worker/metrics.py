@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from activities.clients.informer import Informer
+from api.payloads import RepairOutcome, StrayKind
 
 
 class Metrics:
@@ -68,6 +69,8 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.sweep = SweepMetrics(self.registry)
+
     def count_api_request(self, verb: str, resource: str) -> None:
         """Count one request; an observer for KubernetesClient."""
         self._api_requests.labels(verb, resource).inc()
@@ -79,6 +82,53 @@ class Metrics:
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class SweepMetrics:
+    """What sweeps found and did; those that this process ran, as any worker may run one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register everything, at zero."""
+        self._looks = Counter(
+            "kaito_sweep_looks",
+            "Sweeps that looked, by whether they could list everything",
+            ["is_complete"],
+            registry=registry,
+        )
+        self._last_look = Gauge(
+            "kaito_sweep_last_look_timestamp_seconds",
+            "When a sweep last looked; 0: never in this process",
+            registry=registry,
+        )
+        self._found = Counter(
+            "kaito_strays_found",
+            "Strays found; one that stays is found, and counted, by each sweep",
+            ["kind"],
+            registry=registry,
+        )
+        self._repairs = Counter(
+            "kaito_strays_treated",
+            "Strays that a sweep acted on, by how that ended",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        for is_complete in ("true", "false"):
+            self._looks.labels(is_complete)
+        for kind in StrayKind:
+            self._found.labels(kind.value)
+            for outcome in RepairOutcome:
+                self._repairs.labels(kind.value, outcome.value)
+
+    def found_strays(self, counts: Mapping[StrayKind, int], blind_spots: Sequence[str]) -> None:
+        """Count one look; an observer for the sweep's activities."""
+        self._looks.labels("false" if blind_spots else "true").inc()
+        self._last_look.set_to_current_time()
+        for kind, count in counts.items():
+            self._found.labels(kind.value).inc(count)
+
+    def repaired_stray(self, kind: StrayKind, outcome: RepairOutcome) -> None:
+        """Count one repair; likewise."""
+        self._repairs.labels(kind.value, outcome.value).inc()
 
 
 class _InformerCollector(Collector):

@@ -7,9 +7,10 @@ from typing import Any, Final
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workflows.node_claim import NodeClaimWorkflow
+from workflows.sweep import SweepWorkflow
 from workflows.workspace import WorkspaceWorkflow
 
-WORKFLOWS: Final[tuple[type[Any], ...]] = (WorkspaceWorkflow, NodeClaimWorkflow)
+WORKFLOWS: Final[tuple[type[Any], ...]] = (WorkspaceWorkflow, NodeClaimWorkflow, SweepWorkflow)
 
 PURE_MODULES: Final = (
     "workflows.delays",
