@@ -8,13 +8,21 @@ from collections.abc import AsyncIterator
 
 # Its pytest plugin imports it at the end of the session, deep in the stack, where CPython 3.11 was
 # seen to fail with "AST constructor recursion depth mismatch"; loaded here, it is loaded once.
-import hypothesis  # noqa: F401
+import hypothesis
 import pytest
 import pytest_asyncio
 
 from tests.harness.cluster import Cluster
 from tests.harness.network_guard import GuardedSocket
 from tests.harness.temporal_server import TemporalServer
+
+# Clocks of shared machines judge nothing here: how long an example takes depends on who else works.
+hypothesis.settings.register_profile(
+    "shared-machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("shared-machine")
 
 
 @pytest.fixture(autouse=True)
