@@ -83,7 +83,7 @@ class Platform:
     workers: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
-    """Added to every worker that starts from now on."""
+    """Settings of every worker that starts from now on; they come before those that are usual here."""
 
     @classmethod
     @asynccontextmanager
@@ -162,18 +162,18 @@ class Platform:
         return await ask(f"http://127.0.0.1:{self.ports[name]}{path}")
 
     def _worker_environment(self, http_port: int) -> dict[str, str]:
-        return worker_environment(
-            KUBECONFIG=str(self.cluster.kubeconfig),
-            TEMPORAL_ADDRESS=self.temporal.address,
-            TEMPORAL_NAMESPACE=self.temporal.namespace,
-            KAITO_PROVISIONER="onebox",
-            KAITO_ONEBOX_ENDPOINT=self.cloud.endpoint,
-            KAITO_ENDPOINT_BASE_URL=self.model.base_url,
-            KAITO_IMAGE_REGISTRY="registry.invalid",
-            KAITO_HTTP_HOST="127.0.0.1",
-            KAITO_HTTP_PORT=str(http_port),
-            **self.environment,
-        )
+        defaults = {
+            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "TEMPORAL_ADDRESS": self.temporal.address,
+            "TEMPORAL_NAMESPACE": self.temporal.namespace,
+            "KAITO_PROVISIONER": "onebox",
+            "KAITO_ONEBOX_ENDPOINT": self.cloud.endpoint,
+            "KAITO_ENDPOINT_BASE_URL": self.model.base_url,
+            "KAITO_IMAGE_REGISTRY": "registry.invalid",
+            "KAITO_HTTP_HOST": "127.0.0.1",
+            "KAITO_HTTP_PORT": str(http_port),
+        }
+        return worker_environment(**{**defaults, **self.environment})
 
     # --- Workspaces -------------------------------------------------------------------------
 
