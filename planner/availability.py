@@ -8,15 +8,13 @@ what was asked for. Fields that are harmless to ignore are `planner.validation.w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from api import names
 from api.errors import FeatureNotAvailable
 from api.workspace import Workspace
+from planner.annotations import is_asked_for
 from planner.rules.base import Violation, annotation
 from planner.world import PlatformSettings
-
-IDS: Final = ("tuning-not-available", "local-weights-not-available")
 
 
 def unavailable(workspace: Workspace, settings: PlatformSettings) -> list[Violation]:
@@ -33,7 +31,7 @@ def unavailable(workspace: Workspace, settings: PlatformSettings) -> list[Violat
 def _unavailable(workspace: Workspace) -> Iterator[Violation]:
     if workspace.tuning is not None:
         yield _violation("tuning", "tuning", "tuning", "set inference to serve a model")
-    if workspace.annotations.get(names.ANNOTATION_USE_LOCAL_WEIGHTS, "").strip().lower() == "true":
+    if is_asked_for(workspace, names.ANNOTATION_USE_LOCAL_WEIGHTS):
         yield _violation(
             "local-weights",
             annotation(names.ANNOTATION_USE_LOCAL_WEIGHTS),

@@ -13,8 +13,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from api import names
+from api.errors import trim
 from api.payloads import WorkspacePlan
 from api.workspace import RolloutStrategy, Workspace
+from planner.amounts import counted
 
 MAX_SHOWN_CHARACTERS: Final = 60
 """Longest value that a change shows; a pod template would bury the rest."""
@@ -110,7 +112,9 @@ def edit_effect(before: Desired | None, after: Desired, *, surges: bool) -> Edit
     rollout = after.workspace.rollout
     if surges and rollout is not None and rollout.strategy is RolloutStrategy.SURGE:
         count = after.plan.node_count
-        summary = f"new pods start beside the old ones, on {_nodes(count)} more, and take over"
+        summary = (
+            f"new pods start beside the old ones, on {counted(count, 'node')} more, and take over"
+        )
         return EditEffect(EffectKind.SURGE, summary, changes, count, count)
     deadlines = after.plan.deadlines
     return EditEffect(
@@ -150,15 +154,11 @@ def _node_names(desired: Desired | None) -> set[str]:
 
 
 def _start_summary(added: int) -> str:
-    return f"it starts on {_nodes(added)}" if added else "it starts"
+    return f"it starts on {counted(added, 'node')}" if added else "it starts"
 
 
 def _same_summary(added: int) -> str:
-    return "the pods stay as they are" + (f"; {_nodes(added)} more" if added else "")
-
-
-def _nodes(count: int) -> str:
-    return f"{count} node" if count == 1 else f"{count} nodes"
+    return "the pods stay as they are" + (f"; {counted(added, 'node')} more" if added else "")
 
 
 # --- Changes --------------------------------------------------------------------------------------
@@ -202,9 +202,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value)
-    line = " ".join(text.split())
-    cut = MAX_SHOWN_CHARACTERS - 1
-    return line if len(line) <= MAX_SHOWN_CHARACTERS else line[:cut] + "…"
+    return trim(" ".join(text.split()), MAX_SHOWN_CHARACTERS)
 
 
 def _note(field: str) -> str:

@@ -18,7 +18,6 @@ from planner.node_matching import requirements_of
 from planner.world import NodeFacts, PlatformSettings
 
 MEBIBYTE: Final = 2**20
-GIBIBYTE: Final = 2**30
 
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 
@@ -109,7 +108,7 @@ def partitioned(accelerator: Accelerator | None, partition: Partition | None) ->
     if partition is None:
         return accelerator
     if partition.mode is PartitionMode.MIG:
-        memory = mig_memory_bytes(partition.profile)
+        memory = mig.memory_bytes(partition.profile)
         if memory is None:
             return accelerator
         model = f"{accelerator.model if accelerator else 'GPU'} MIG {partition.profile}"
@@ -119,14 +118,6 @@ def partitioned(accelerator: Accelerator | None, partition: Partition | None) ->
         return accelerator
     # More than a node has is not cut here: a pod that asks for it finds no node, and that is said.
     return accelerator.model_copy(update={"count": partition.count})
-
-
-def mig_memory_bytes(profile: str) -> int | None:
-    """Return the memory of a MIG slice by its profile's name; None when it is no profile."""
-    if mig.FORMAT.fullmatch(profile) is None:
-        return None
-    # The name says GB and means GiB, less the little that the GPU keeps for itself.
-    return int(profile.partition(".")[2].removesuffix("gb")) * GIBIBYTE
 
 
 def _labelled(node: NodeFacts) -> Accelerator | None:

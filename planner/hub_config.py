@@ -20,6 +20,15 @@ _TEXT_CONFIGS: Final = ("text_config", "llm_config", "language_config")
 _SHOWN_CHARACTERS: Final = 40
 _SHOWN_NUMBER: Final = 10**20
 
+_MISTRAL: Final[dict[str, Any]] = {
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "max_position_embeddings": 131072,
+    "vocab_size": 32000,
+}
+
 _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "gemma3_text": {
         "num_attention_heads": 8,
@@ -38,22 +47,8 @@ _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
         "max_position_embeddings": 2048,
         "vocab_size": 32000,
     },
-    "mistral": {
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "hidden_size": 4096,
-        "num_hidden_layers": 32,
-        "max_position_embeddings": 131072,
-        "vocab_size": 32000,
-    },
-    "mixtral": {
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "hidden_size": 4096,
-        "num_hidden_layers": 32,
-        "max_position_embeddings": 131072,
-        "vocab_size": 32000,
-    },
+    "mistral": _MISTRAL,
+    "mixtral": _MISTRAL,
 }
 """What transformers takes for keys that are absent. Only for nested language models: repositories
 that were written by transformers leave out what is equal to its default, but at the top level of a

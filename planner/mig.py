@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+GIBIBYTE: Final = 2**30
+
 FORMAT: Final = re.compile(r"[1-9]g\.[1-9][0-9]{0,3}gb")
 """As device plugins name what a node offers. Variants with media engines (1g.10gb+me) are left out:
 a model server has no use for them."""
@@ -29,3 +31,11 @@ PROFILES: Final[frozenset[str]] = frozenset(
 )
 """NVIDIA's MIG user guide, "Supported MIG profiles" (read 2026-11), and for B300 the GPU operator's
 own list."""
+
+
+def memory_bytes(profile: str) -> int | None:
+    """Return the memory of a slice by its profile's name; None when it is no profile."""
+    if FORMAT.fullmatch(profile) is None:
+        return None
+    # The name says GB and means GiB, less the little that the GPU keeps for itself.
+    return int(profile.partition(".")[2].removesuffix("gb")) * GIBIBYTE

@@ -13,6 +13,7 @@ from typing import Final
 
 from api import names
 from api.workspace import Workspace
+from planner.amounts import counted
 from planner.world import NodeFacts
 
 MAX_NAMED_NODES: Final = 3
@@ -100,7 +101,7 @@ def refusal(node: NodeFacts, need: NodeNeed, gpu_requests: Mapping[str, int]) ->
     if not node.is_schedulable or node.blocking_taint:
         return "cordoned or tainted"
     if node.capacity_of(need.device) - gpu_requests.get(node.name, 0) < need.gpus:
-        return f"with fewer than {_counted(need.gpus, f'free {need.device_name}')}"
+        return f"with fewer than {counted(need.gpus, f'free {need.device_name}')}"
     return ""
 
 
@@ -139,18 +140,14 @@ def explain_shortage(
     groups = [f"{len(found)} {why} ({_listed(found)})" for why, found in sorted(refused.items())]
     others = f"; of the others: {', '.join(groups)}" if groups else "; there are no other nodes"
     wanted = need.instance_type or "any type"
-    devices = _counted(need.gpus, need.device_name)
+    devices = counted(need.gpus, need.device_name)
     return (
-        f"{_counted(need.count, 'node')} of {wanted} with at least {devices} "
+        f"{counted(need.count, 'node')} of {wanted} with at least {devices} "
         f"needed, {len(chosen)} usable{others}. No nodes are made, because node provisioning is "
         "off: add or free nodes that match resource.labelSelector and resource.instanceType (or "
         "name them in resource.preferredNodes), lower resource.count, or run the platform with a "
         "provisioner"
     )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _listed(found: Iterable[str]) -> str:

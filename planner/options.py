@@ -15,7 +15,8 @@ from api import names
 from api.errors import FeatureNotAvailable, InstanceTypeTooSmall, InvalidWorkspace, trim
 from api.payloads import Problem
 from api.preset import Accelerator, Catalogue, Preset, Runtime
-from api.workspace import PartitionMode, Workspace
+from api.workspace import Workspace
+from planner.fit import fit_model
 from planner.hardware import (
     accelerator_for,
     accelerator_of,
@@ -27,7 +28,7 @@ from planner.hardware import (
 from planner.node_kinds import NodeKinds
 from planner.render.serving import runtime_of
 from planner.serving_config import ServingConfig, read_serving_config
-from planner.sizing import Sizing, size_anyway, size_serving
+from planner.sizing import Sizing, size_anyway
 from planner.sizing_words import hardware
 from planner.world import NodeFacts, PlatformSettings
 
@@ -136,18 +137,20 @@ class Served:
                 f"{self.preset.name} has no {self.runtime.name} image for them in this version"
             )
             return Problem(reason=FeatureNotAvailable.reason(), message=message)
-        partition = self.workspace.resource.partition
-        is_slice = partition is not None and partition.mode is PartitionMode.MIG
-        # Slices reach each other neither within a GPU nor, with NCCL, from one node to the next.
-        limit = 1 if is_slice else self.settings.max_nodes_per_instance
-        sizing = size_serving(self.preset, self.runtime, accelerator, self.config, max_nodes=limit)
+        sizing = fit_model(
+            self.workspace,
+            self.preset,
+            self.runtime,
+            accelerator,
+            config=self.config,
+            settings=self.settings,
+        )
         if isinstance(sizing, Sizing):
             return sizing
         if names.ANNOTATION_BYPASS_RESOURCE_CHECKS not in self.workspace.annotations:
             error = InvalidWorkspace if sizing.is_of_settings else InstanceTypeTooSmall
             where = f"{called}: " if called else ""
-            remedy = "choose a larger profile, or whole GPUs" if is_slice else sizing.remedy
-            message = trim(f"{where}{sizing.message}; {remedy}")
+            message = trim(f"{where}{sizing.message}; {sizing.remedy}")
             return Problem(reason=error.reason(), message=message)
         forced = size_anyway(self.preset, self.runtime, accelerator, self.config)
         if self.catalogue.instance_type(called) is not None:

@@ -7,7 +7,6 @@ they are only gathered. So what a preview says is what the platform does.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -17,6 +16,7 @@ from api.errors import InstanceTypeTooSmall
 from api.payloads import InstanceCandidate, MemoryBudget, Problem, WorkspacePlan
 from api.preset import Accelerator, AcceleratorVendor, Catalogue, Preset, WeightsKind
 from api.workspace import Workspace
+from planner.amounts import counted
 from planner.availability import unavailable
 from planner.edit_effect import Desired, edit_effect
 from planner.fields import mapping_at, text_at, texts_at
@@ -89,7 +89,7 @@ def preview(
     return Preview(
         namespace=workspace.namespace,
         name=workspace.name,
-        problems=list(case.problems()),
+        problems=case.problems,
         warnings=case.warnings(),
         revision=case.plan.revision,
         model=_model(workspace, preset, settings) if preset is not None else None,
@@ -116,8 +116,9 @@ class _Case:
 
     # --- What is said -----------------------------------------------------------------------
 
-    def problems(self) -> Iterator[PreviewProblem]:
-        """Yield what is in the way, with its field where one is at fault."""
+    @cached_property
+    def problems(self) -> list[PreviewProblem]:
+        """What is in the way, with its field where one is at fault."""
         subject = self.subject
         violations = validate(
             subject.workspace,
@@ -127,10 +128,12 @@ class _Case:
             config_text=subject.world.config_text,
             training_text=subject.training_text,
         ) or unavailable(subject.workspace, self.settings)
-        yield from map(_of_violation, violations)
+        if violations:
+            return [_of_violation(one) for one in violations]
         problem = subject.model_problem or self.plan.problem
-        if problem is not None and not violations:
-            yield PreviewProblem(reason=problem.reason, message=problem.message)
+        if problem is None:
+            return []
+        return [PreviewProblem(reason=problem.reason, message=problem.message)]
 
     def warnings(self) -> list[str]:
         # Of a plan with a problem nobody collected them.
@@ -149,7 +152,7 @@ class _Case:
             return []
         wanted = self.catalogue.instance_type(wanted_instance_type(workspace, self.settings))
         runtime = preset.runtime(workspace.annotations.get(names.ANNOTATION_RUNTIME, ""))
-        reasons = {problem.reason for problem in self.problems()}
+        reasons = {problem.reason for problem in self.problems}
         is_too_small = InstanceTypeTooSmall.reason() in reasons
         if wanted is None or runtime is None or not is_too_small:
             return []
@@ -246,7 +249,7 @@ def _is_emulated(accelerator: Accelerator) -> bool:
 
 def _words(accelerator: Accelerator) -> str:
     if _is_emulated(accelerator):
-        return f"{accelerator.count} emulated GPU" + "s" * (accelerator.count > 1)
+        return counted(accelerator.count, "emulated GPU")
     return hardware(accelerator)
 
 

@@ -24,10 +24,9 @@ from planner.world import PlatformSettings
 FORMAT: Final = 2
 """Raised when what is hashed changes its meaning; every workload is then rolled once."""
 
-_OF_NODES_ONLY: Final = frozenset(
-    {"preferred_nodes", "fallback_instance_types", "capacity_type", "instance_type"}
-)
-"""Fields of `resource` that pods do not feel; the instance type is hashed as what it comes to."""
+OF_NODES_ONLY: Final = frozenset({"preferred_nodes", "fallback_instance_types", "capacity_type"})
+"""Fields of `resource` that pods do not feel. An edit of them makes no new revision, so what counts
+is what they are today."""
 
 
 def revision_hash(
@@ -71,7 +70,8 @@ def _spec(workspace: Workspace, preset: Preset | None) -> dict[str, Any]:
         by_alias=True,
         exclude_defaults=True,
         include={"resource": True, "inference": True, "tuning": True},
-        exclude={"resource": set(_OF_NODES_ONLY)},
+        # The instance type is hashed as what it comes to.
+        exclude={"resource": {*OF_NODES_ONLY, "instance_type"}},
     )
     if preset is not None:
         # Aliases and other spellings of a name are the same model.

@@ -6,17 +6,13 @@ from collections.abc import Iterator
 
 from api.payloads import MemoryBudget
 from api.preset import Accelerator, AcceleratorVendor, Preset, Runtime, RuntimeName
+from planner.amounts import gibibytes
 from planner.layout import AskedSizes, can_cut, layer_count, tensor_sizes
 
 Refusal = tuple[str, str]
 """A message and a remedy."""
 
 _ASK_FOR_MORE = "choose an instance type with more GPU memory"
-
-
-def gibibytes(count: int) -> str:
-    """Return a number of bytes for people."""
-    return f"{count / 2**30:.1f} GiB"
 
 
 def hardware(accelerator: Accelerator) -> str:

@@ -6,7 +6,9 @@ import math
 from typing import Final
 
 from api.payloads import InstanceCandidate
-from api.preset import Catalogue, InstanceType, Preset, Runtime
+from api.preset import Catalogue, Preset, Runtime
+from api.workspace import CapacityType
+from planner.candidates import price_of
 from planner.serving_config import ServingConfig
 from planner.sizing import Sizing, size_serving
 
@@ -37,7 +39,7 @@ def fitting_types(
         config: What the user asks of the server.
     """
     found = [
-        _candidate(one, sizing.nodes_per_instance)
+        _candidate(one.name, sizing.nodes_per_instance, catalogue)
         for one in catalogue.instance_types.values()
         if one.provider == provider
         and one.accelerator.vendor in runtime.accelerators
@@ -52,9 +54,9 @@ def fitting_types(
     return sorted(found, key=_size)
 
 
-def _candidate(one: InstanceType, nodes: int) -> InstanceCandidate:
-    price = round(one.price.usd_per_hour * nodes, 4) if one.price is not None else None
-    return InstanceCandidate(instance_type=one.name, nodes=nodes, usd_per_hour=price)
+def _candidate(name: str, nodes: int, catalogue: Catalogue) -> InstanceCandidate:
+    price = price_of(name, CapacityType.ON_DEMAND, nodes, catalogue)
+    return InstanceCandidate(instance_type=name, nodes=nodes, usd_per_hour=price)
 
 
 def _size(candidate: InstanceCandidate) -> tuple[int, float, str]:

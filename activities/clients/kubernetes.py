@@ -8,7 +8,7 @@ has no use for typed copies.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -79,6 +79,7 @@ _METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8
 _HTTP_OK: Final = 200
 _HTTP_MULTIPLE_CHOICES: Final = 300
 _HTTP_NOT_FOUND: Final = 404
+HTTP_CONFLICT: Final = 409
 
 Observer = Callable[[str, str], None]
 """Told (verb, plural) of each request, for metrics."""
@@ -166,12 +167,7 @@ class KubernetesClient:
 
     async def find(self, kind: Kind, name: str, namespace: str = "") -> dict[str, Any] | None:
         """Return one object, or None when there is none."""
-        try:
-            return await self.get(kind, name, namespace)
-        except ApiError as error:
-            if error.status == _HTTP_NOT_FOUND:
-                return None
-            raise
+        return await _unless_missing(self.get(kind, name, namespace))
 
     async def find_metadata(
         self, kind: Kind, name: str, namespace: str = ""
@@ -180,14 +176,11 @@ class KubernetesClient:
 
         The server sends nothing else, so this may ask for a Secret without learning what it holds.
         """
-        try:
-            return await self._request(
+        return await _unless_missing(
+            self._request(
                 "GET", kind.path(namespace, name), "get", kind.plural, accept=_METADATA_ONLY
             )
-        except ApiError as error:
-            if error.status == _HTTP_NOT_FOUND:
-                return None
-            raise
+        )
 
     async def list_page(
         self,
@@ -330,25 +323,6 @@ class KubernetesClient:
             content_type="application/merge-patch+json",
         )
 
-    async def json_patch(
-        self,
-        kind: Kind,
-        name: str,
-        operations: Sequence[Mapping[str, Any]],
-        namespace: str = "",
-        subresource: str = "",
-    ) -> dict[str, Any]:
-        """Apply RFC 6902 operations."""
-        return await self._request(
-            "PATCH",
-            kind.path(namespace, name, subresource),
-            "patch",
-            kind.plural,
-            query={"fieldManager": names.FIELD_MANAGER},
-            body=list(operations),
-            content_type="application/json-patch+json",
-        )
-
     async def apply(
         self, kind: Kind, body: Mapping[str, Any], namespace: str = "", subresource: str = ""
     ) -> dict[str, Any]:
@@ -463,7 +437,13 @@ class KubernetesClient:
         return response
 
 
-HTTP_CONFLICT: Final = 409
+async def _unless_missing(request: Awaitable[dict[str, Any]]) -> dict[str, Any] | None:
+    try:
+        return await request
+    except ApiError as error:
+        if error.status == _HTTP_NOT_FOUND:
+            return None
+        raise
 
 
 def _in_cluster() -> bool:

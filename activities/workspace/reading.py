@@ -15,19 +15,19 @@ from api import names
 from api.errors import BY_REASON, InvalidWorkspace, MissingReference
 from api.payloads import RevisionInput, WorkspaceRef
 from api.preset import Preset
-from api.workspace import Workspace
+from api.workspace import Resource, Workspace
 from planner import facts
 from planner.options import sizing_for
 from planner.render.resources import device_resource
 from planner.render.revisions import RENDERING_ANNOTATIONS
+from planner.revision import OF_NODES_ONLY
 from planner.sizing import Sizing
 from planner.world import NodeFacts, World
 
 REVISION_FIELDS: Final = ("resource", "inference", "tuning")
 
-NODE_FIELDS: Final = ("capacityType", "fallbackInstanceTypes", "preferredNodes")
-"""Fields of `resource` that pods do not feel. An edit of them makes no new revision, so what counts
-is what they are today."""
+NODE_FIELDS: Final = frozenset(Resource.model_fields[name].alias or name for name in OF_NODES_ONLY)
+"""Fields of `resource` that pods do not feel, as manifests name them."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from api import names
 from api.workspace import Workspace
+from planner.annotations import is_asked_for
 from planner.render.ownership import (
     headless_service_name,
     owned_metadata,
@@ -52,8 +53,7 @@ def render_service(
 
 def wants_load_balancer(workspace: Workspace) -> bool:
     """Return whether the annotation asks for an address outside the cluster, in any case."""
-    value = workspace.annotations.get(names.ANNOTATION_ENABLE_LOAD_BALANCER, "")
-    return value.strip().lower() == "true"
+    return is_asked_for(workspace, names.ANNOTATION_ENABLE_LOAD_BALANCER)
 
 
 def render_headless_service(workspace: Workspace) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from api import names
 from api.preset import ArgumentValue, WeightsKind
+from planner.annotations import annotation_word
 from planner.render.adapters import served_adapters
 from planner.render.serving import Serving
 
@@ -67,6 +68,5 @@ def _parallelism(serving: Serving) -> dict[str, ArgumentValue]:
 
 
 def _performance_mode(serving: Serving) -> str | None:
-    mode = serving.workspace.annotations.get(names.ANNOTATION_PERFORMANCE_MODE, "")
-    mode = mode.strip().lower()
+    mode = annotation_word(serving.workspace, names.ANNOTATION_PERFORMANCE_MODE)
     return mode if mode != BALANCED and mode else None

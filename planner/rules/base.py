@@ -90,6 +90,12 @@ class Case:
         return inference is not None and inference.preset is not None
 
     @property
+    def has_own_pods(self) -> bool:
+        """Return whether pods of the user's own are to serve."""
+        inference = self.workspace.inference
+        return inference is not None and inference.template is not None
+
+    @property
     def runtime(self) -> Runtime | None:
         """Return the way to serve the model; None where the model or the runtime is not known."""
         if self.preset is None or not self.serves_preset:
@@ -202,8 +208,3 @@ def choose(known: list[str]) -> str:
     more = len(known) - MAX_CHOICES
     listed = ", ".join(known[:MAX_CHOICES])
     return f"choose one of {listed}" + (f" and {more} more" if more > 0 else "")
-
-
-def gibibytes(size_bytes: int) -> str:
-    """Return a size as people read it."""
-    return f"{size_bytes / 2**30:.1f} GiB"

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from api.errors import FeatureNotAvailable, InstanceTypeTooSmall
-from api.preset import Accelerator, AcceleratorVendor, Catalogue
-from api.workspace import PartitionMode
+from api.preset import Accelerator, AcceleratorVendor, Catalogue, Preset, Runtime
+from planner.amounts import gibibytes
+from planner.fit import fit_model
 from planner.hardware import accelerator_for, accelerator_of, partitioned
-from planner.rules.base import Case, Fault, Rule, choose, gibibytes, rule
-from planner.sizing import DoesNotFit, size_serving
+from planner.rules.base import Case, Fault, Rule, choose, rule
+from planner.sizing import DoesNotFit
 
 _TYPE: Final = "resource.instanceType"
 
@@ -21,14 +22,8 @@ def accelerator_is_served(case: Case) -> Iterator[Fault]:
     known, runtime, preset = case.instance_type, case.runtime, case.preset
     if known is None or runtime is None or preset is None:
         return
-    vendor = known.accelerator.vendor
-    if vendor not in runtime.accelerators:
-        usable = _types_with(case.catalogue, set(runtime.accelerators))
-        yield Fault(
-            f"{_called(case)} has {vendor} accelerators, and {preset.name} has no runtime image "
-            "for them in this version",
-            choose(usable),
-        )
+    if known.accelerator.vendor not in runtime.accelerators:
+        yield _without_image(case, preset, runtime, _called(case), known.accelerator)
 
 
 @rule(_TYPE, InstanceTypeTooSmall)
@@ -58,17 +53,23 @@ def serving_misfit(case: Case) -> Fault | None:
 
 def fallback_misfit(case: Case, name: str) -> Fault | None:
     """Return, likewise, why it can't be served on nodes of a fallback type."""
-    if case.catalogue is None or case.runtime is None:
+    runtime, preset = case.runtime, case.preset
+    if case.catalogue is None or runtime is None or preset is None:
         return None
     accelerator = accelerator_of(name, case.catalogue)
-    if accelerator is not None and accelerator.vendor not in case.runtime.accelerators:
-        model = case.preset.name if case.preset is not None else ""
-        return Fault(
-            f"{name} has {accelerator.vendor} accelerators, and {model} has no runtime image for "
-            "them in this version",
-            choose(_types_with(case.catalogue, set(case.runtime.accelerators))),
-        )
+    if accelerator is not None and accelerator.vendor not in runtime.accelerators:
+        return _without_image(case, preset, runtime, name, accelerator)
     return _misfit(case, partitioned(accelerator, case.workspace.resource.partition), _TYPE)
+
+
+def _without_image(
+    case: Case, preset: Preset, runtime: Runtime, called: str, accelerator: Accelerator
+) -> Fault:
+    return Fault(
+        f"{called} has {accelerator.vendor} accelerators, and {preset.name} has no runtime image "
+        "for them in this version",
+        choose(_types_with(case.catalogue, set(runtime.accelerators))),
+    )
 
 
 def _misfit(case: Case, accelerator: Accelerator | None, field: str) -> Fault | None:
@@ -77,15 +78,15 @@ def _misfit(case: Case, accelerator: Accelerator | None, field: str) -> Fault | 
         return None
     if accelerator.vendor not in runtime.accelerators:
         return None
-    partition = case.workspace.resource.partition
-    is_slice = partition is not None and partition.mode is PartitionMode.MIG
-    # Slices reach each other neither within a GPU nor, with NCCL, from one node to the next.
-    max_nodes = 1 if is_slice else case.settings.max_nodes_per_instance
-    sizing = size_serving(preset, runtime, accelerator, case.serving_config, max_nodes=max_nodes)
-    if not isinstance(sizing, DoesNotFit):
-        return None
-    remedy = "choose a larger profile, or whole GPUs" if is_slice else sizing.remedy
-    return Fault(sizing.message, remedy, field)
+    found = fit_model(
+        case.workspace,
+        preset,
+        runtime,
+        accelerator,
+        config=case.serving_config,
+        settings=case.settings,
+    )
+    return Fault(found.message, found.remedy, field) if isinstance(found, DoesNotFit) else None
 
 
 def tuning_misfit(case: Case) -> Fault | None:

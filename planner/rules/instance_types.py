@@ -75,9 +75,7 @@ def is_unlisted(case: Case, wanted: str) -> bool:
     """
     if case.catalogue is None or case.catalogue.instance_type(wanted) is not None:
         return False
-    inference = case.workspace.inference
-    has_own_pods = inference is not None and inference.template is not None
-    return (_AZURE if has_own_pods else _AZURE_WITH_GPUS).fullmatch(wanted) is not None
+    return (_AZURE if case.has_own_pods else _AZURE_WITH_GPUS).fullmatch(wanted) is not None
 
 
 def _wanted(case: Case) -> Iterator[tuple[str, str]]:

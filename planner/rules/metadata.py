@@ -7,6 +7,7 @@ from typing import Final
 
 from api import names
 from api.preset import RuntimeName
+from planner.annotations import annotation_word
 from planner.rules.base import Case, Fault, Rule, annotation, choose, quote, rule
 from planner.syntax import is_object_name, is_service_name
 
@@ -99,7 +100,7 @@ def node_class_is_a_name(case: Case) -> Iterator[Fault]:
 def _is_one_of(case: Case, name: str, known: tuple[str, ...]) -> Iterator[Fault]:
     """Upstream takes some of these values in one case only; here, case and spaces don't matter."""
     value = case.workspace.annotations.get(name)
-    if value is not None and value.strip().lower() not in known:
+    if value is not None and annotation_word(case.workspace, name) not in known:
         yield Fault(f"{quote(value)} is not one of its values", choose(list(known)))
 
 

@@ -81,7 +81,7 @@ def _nodes(case: Case) -> Iterator[str]:
             f"resource.capacityType: {resource.capacity_type} is ignored, because this "
             "installation buys no machines"
         )
-    if resource.partition is not None and _has_own_pods(case):
+    if resource.partition is not None and case.has_own_pods:
         yield "resource.partition: pods of your own ask for what they need themselves"
 
 
@@ -146,7 +146,7 @@ def _own_images(case: Case) -> Iterator[tuple[str, str]]:
 
 def _own_pods(case: Case) -> Iterator[str]:
     inference = case.workspace.inference
-    if inference is None or not _has_own_pods(case):
+    if inference is None or not case.has_own_pods:
         return
     for field, is_set in (("adapters", bool(inference.adapters)), ("config", inference.config)):
         if is_set:
@@ -202,11 +202,6 @@ def _rollout(case: Case) -> Iterator[str]:
 
 def _buys_machines(case: Case) -> bool:
     return case.settings.sells_spot
-
-
-def _has_own_pods(case: Case) -> bool:
-    inference = case.workspace.inference
-    return inference is not None and inference.template is not None
 
 
 _IN_ORDER: Final[tuple[Notice, ...]] = (

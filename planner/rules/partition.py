@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from api.workspace import Partition, PartitionMode
-from planner.mig import FORMAT, PROFILES
+from planner.mig import FORMAT, PROFILES, memory_bytes
 from planner.rules.base import Case, Fault, Rule, number, quote, rule, suggest
 
 _FIELD: Final = "resource.partition"
@@ -98,12 +98,9 @@ def _partition(case: Case) -> Partition | None:
 def _similar(profile: str) -> str:
     """Return a remedy with profiles of as much compute, or with the ones that look alike."""
     parts = profile.partition(".")[0]
-    same = sorted((one for one in PROFILES if one.startswith(f"{parts}.")), key=_memory)
+    same = [one for one in PROFILES if one.startswith(f"{parts}.")]
+    same.sort(key=lambda one: memory_bytes(one) or 0)
     return f"choose one of {', '.join(same)}" if same else suggest(profile, sorted(PROFILES))
-
-
-def _memory(profile: str) -> int:
-    return int(profile.partition(".")[2].removesuffix("gb"))
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -13,7 +13,7 @@ from planner.syntax import parse_image
 from planner.training_config import Method, method_problems, read_training_config
 
 TRAINING_KEY: Final = "training_config.yaml"
-"""Key of the ConfigMap that holds the file."""
+"""Key of the ConfigMap that `tuning.config` names (upstream's contract)."""
 
 
 @rule("tuning.preset")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from tests.harness.cluster import Cluster
+from tests.harness.loopback import LoopbackServer
 
 GPU_COUNTS = {"onebox.small": 1, "onebox.large": 2}
 
@@ -43,46 +43,39 @@ class Machine:
         }
 
 
-class NodeCloud:
+class NodeCloud(LoopbackServer):
     """A cloud of kwok nodes with a limit, a delay and a ledger."""
 
     def __init__(
         self, cluster: Cluster, *, node_limit: int = 100, boot_seconds: float = 0.5
     ) -> None:
+        super().__init__()
         self.cluster = cluster
         self.node_limit = node_limit
         self.boot_seconds = boot_seconds
         self.machines: dict[str, Machine] = {}
         self.ledger: list[str] = []
         """`create <name>` and `delete <name>`, in order; a repeated request adds nothing."""
-        self.endpoint = ""
-        self._runner: web.AppRunner | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
+    @property
+    def endpoint(self) -> str:
+        """Return the base URL, by the name that the platform's settings have for it."""
+        return self.base_url
+
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/v1/nodes", self._list)
         app.router.add_get("/v1/nodes/{name}", self._get)
         app.router.add_put("/v1/nodes/{name}", self._put)
         app.router.add_delete("/v1/nodes/{name}", self._delete)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.endpoint = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
+        return app
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def before_stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok")

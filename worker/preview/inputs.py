@@ -13,11 +13,9 @@ from planner.assumed_nodes import assumed_nodes
 from planner.hub_ids import looks_like_id
 from planner.preview import Subject
 from planner.render.config_map import CONFIG_KEY
+from planner.rules.tuning import TRAINING_KEY
 from planner.world import NodeFacts, PlatformSettings, World
 from worker.preview.documents import Documents
-
-TRAINING_KEY: Final = "training_config.yaml"
-"""Key of the ConfigMap that `tuning.config` names (upstream's contract)."""
 
 ANY_PROVISIONER: Final = "any"
 """Some provisioner that makes nodes of every type: what is assumed where none is named."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TextIO
 
 from api.payloads import InstanceCandidate
+from planner.amounts import counted, gibibytes
 from planner.edit_effect import EffectKind
 from planner.preview_parts import (
     Preview,
@@ -19,7 +20,6 @@ from planner.preview_parts import (
     PreviewProblem,
 )
 
-GIBIBYTE: Final = 2**30
 SECONDS_PER_MINUTE: Final = 60
 SHORT_COMMIT_CHARACTERS: Final = 7
 INDENT: Final = 2
@@ -131,7 +131,10 @@ def _section(
 def _facts(preview: Preview) -> Iterator[tuple[str, str]]:
     if preview.model is not None:
         yield "model", _model(preview.model)
-        yield "weights", f"{_gib(preview.model.weights_bytes)} from {preview.model.weights_from}"
+        yield (
+            "weights",
+            f"{gibibytes(preview.model.weights_bytes)} from {preview.model.weights_from}",
+        )
     if preview.runtime:
         yield "server", f"{preview.runtime}{_layout(preview)}"
     if preview.nodes is not None:
@@ -222,12 +225,12 @@ def _budget(budget: PreviewBudget) -> list[str]:
     room = "" if tokens is None or tokens <= 0 else f"in all, about {_round(tokens)} tokens at once"
     return _columns(
         [
-            ["of each GPU", _gib(budget.total_bytes), ""],
-            ["usable", _gib(budget.usable_bytes), f"{share:.0%} of it"],
-            ["- weights", _gib(budget.weights_bytes), ""],
-            ["- cache", _gib(budget.kv_cache_bytes), f"for {budget.context_tokens} tokens"],
-            ["- overhead", _gib(budget.overhead_bytes), "activations, graphs, CUDA"],
-            ["= free", _gib(budget.free_bytes), room],
+            ["of each GPU", gibibytes(budget.total_bytes), ""],
+            ["usable", gibibytes(budget.usable_bytes), f"{share:.0%} of it"],
+            ["- weights", gibibytes(budget.weights_bytes), ""],
+            ["- cache", gibibytes(budget.kv_cache_bytes), f"for {budget.context_tokens} tokens"],
+            ["- overhead", gibibytes(budget.overhead_bytes), "activations, graphs, CUDA"],
+            ["= free", gibibytes(budget.free_bytes), room],
         ],
         right={1},
     )
@@ -244,7 +247,7 @@ def _candidates(candidates: Iterable[InstanceCandidate]) -> list[str]:
         [
             one.instance_type,
             one.capacity_type,
-            f"{one.nodes} node" + "s" * (one.nodes > 1),
+            counted(one.nodes, "node"),
             "price not known" if one.usd_per_hour is None else f"{one.usd_per_hour:.2f} USD/h",
             one.problem,
         ]
@@ -274,7 +277,3 @@ def _problem(problem: PreviewProblem) -> str:
     field = f"{problem.field}: " if problem.field else ""
     remedy = f"; {problem.remedy}" if problem.remedy else ""
     return f"{problem.reason}: {field}{problem.message}{remedy}"
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIBIBYTE:.1f} GiB"

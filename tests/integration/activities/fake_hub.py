@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
+from tests.harness.loopback import LoopbackServer
 from tests.unit.planner import hub_configs as configs
 
 GIB = 2**30
@@ -98,10 +98,11 @@ def repositories() -> list[Repository]:
     ]
 
 
-class FakeHub:
+class FakeHub(LoopbackServer):
     """Serves repositories; `fails_with` and friends make it misbehave."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.repositories = {one.id.casefold(): one for one in repositories()}
         self.renamed: dict[str, str] = {}
         self.requests: list[str] = []
@@ -112,27 +113,12 @@ class FakeHub:
         """Sent instead of any answer."""
         self.files_at = ""
         """Base URL of a storage service that files are redirected to."""
-        self.base_url = ""
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/api/models/{org}/{name}/revision/{revision:.+}", self._describe)
         app.router.add_get("/{org}/{name}/resolve/{commit}/{file}", self._file)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        return app
 
     def __getitem__(self, model_id: str) -> Repository:
         return self.repositories[model_id.casefold()]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from api.errors import FeatureNotAvailable
-from planner.availability import IDS, unavailable
+from planner.availability import unavailable
 from tests import gen
 from tests.unit.planner.rule_tables.table import judge
 
+IDS = ("tuning-not-available", "local-weights-not-available")
 LOCAL_WEIGHTS = "metadata: {{annotations: {{kaito.sh/use-local-weights: '{}'}}}}"
 
 

@@ -13,9 +13,9 @@ from planner.hardware import (
     accelerator_of,
     accelerator_of_node,
     least_of,
-    mig_memory_bytes,
     wanted_instance_type,
 )
+from planner.mig import memory_bytes
 from planner.world import NodeFacts, PlatformSettings
 from tests import gen
 
@@ -221,4 +221,4 @@ def test_a_partition_that_is_none_takes_nothing_away(partition: dict[str, Any]) 
     ("profile", "gib"), [("1g.5gb", 5), ("7g.141gb", 141), ("1g.0gb", None), ("10gb", None)]
 )
 def test_a_profile_names_its_memory(profile: str, gib: int | None) -> None:
-    assert mig_memory_bytes(profile) == (gib * GIB if gib else None)
+    assert memory_bytes(profile) == (gib * GIB if gib else None)
