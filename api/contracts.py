@@ -210,7 +210,9 @@ async def launch_node(_: p.LaunchInput) -> p.LaunchResult:
 async def await_node_initialized(_: p.AwaitInitializedInput) -> p.AwaitInitializedResult:
     """Wait until the machine joined the cluster, is Ready and shows its GPUs.
 
-    Idempotent by: reads only. Gives up on: ProviderFailed (the provider says so),
+    While it waits it may write on the claim that Launched or Registered became true.
+
+    Idempotent by: content of what it writes. Gives up on: ProviderFailed (the provider says so),
     DeadlineExceeded. Heartbeats: yes. Typical 10 s (onebox) to 10 min (clouds).
     """
     _contract_only()

@@ -98,7 +98,7 @@ class StepRecord(Payload):
 
 
 class OperationOutcome(StrEnum):
-    """How an operation ended."""
+    """How an operation ended, or (FellBack) how an attempt within one did."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -166,6 +166,8 @@ class PlanInput(Payload):
     workspace: WorkspaceRef
     failed_offers: list[FailedOffer] = []
     """Offers that the current operation tried in vain, in the order of trying."""
+    recent_claims: dict[str, datetime] = {}
+    """What the plan before this one said in its field of this name."""
 
 
 class Offer(Payload):
@@ -294,6 +296,11 @@ class WorkspacePlan(Payload):
     the next offer is tried."""
     lost_claims: list[str] = []
     """Claims whose node is lost or sick beyond its deadline: they are replaced by `claims`."""
+    look_again_at: datetime | None = None
+    """When a node that is sick now may be lost, if nothing else happens; None: no such moment."""
+    recent_claims: dict[str, datetime] | None = None
+    """When claims were made that came up within the last hour, by uid, those that are gone too:
+    they count against the budget of replacements. None: this plan did not look."""
     served_model_name: str = ""
     replicas: int = 0
     deadlines: StepDeadlines = StepDeadlines()

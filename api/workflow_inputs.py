@@ -39,6 +39,9 @@ class WorkspaceState(p.Payload):
     """What the last report said, so that an equal one is not sent."""
     failed_offers: list[p.FailedOffer] = []
     """Offers that the current operation tried in vain."""
+    recent_claims: dict[str, datetime] = {}
+    """What the last plan said in its field of this name: the budget of replacements outlives a
+    worker, and is the same whichever worker plans."""
 
 
 class WorkspaceWorkflowInput(p.Payload):

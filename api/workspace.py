@@ -420,7 +420,8 @@ class HistoryEntry(Node):
     generation: Annotated[int, Field(json_schema_extra={SCHEMA: {"format": "int64"}})] = 0
     """Generation of the Workspace that asked for it."""
     outcome: str
-    """How it ended: Succeeded, Failed or Superseded."""
+    """Succeeded, Failed or Superseded; FellBack: an offer could not be had, and the next was
+    tried."""
     reason: str = ""
     """Why, in one word, when it did not succeed."""
     message: str = ""

@@ -1,6 +1,6 @@
 """What Azure means when it says no: its code, status and words become one of our errors.
 
-    answer ──read_failure──► AzureFailure ──judge──► Verdict (class, exhausts, words)
+    answer ──read_failure──► AzureFailure ──judge──► Verdict (class, words)
 
 Azure's codes alone do not tell. `OperationNotAllowed` is a quota, a conflict or a stopped cluster,
 by its words; a deployment's refusal carries its cause in `details`; an operation that failed wraps
@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 from api.errors import (
@@ -47,23 +46,6 @@ FAILED: Final = "Failed"
 """An operation failed in words without a code, as Arc's do."""
 
 _OK: Final = 200
-
-
-class Exhausts(StrEnum):
-    """What it is pointless to ask for next, within the priority (spot or on-demand) asked for."""
-
-    NOTHING = "nothing"
-    """The same may work next time."""
-    ZONE = "zone"
-    """This size in this zone."""
-    SIZE = "size"
-    """This size in every zone."""
-    FAMILY = "family"
-    """Every size of this quota family."""
-    PRIORITY = "priority"
-    """Every size of this priority in the region."""
-    EVERYTHING = "everything"
-    """Every candidate: an operator must act first."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +86,6 @@ class Verdict:
     """Azure's own code that decided, or "HTTP <status>" where it gave none."""
     words: str
     """Azure's own words about it, trimmed and free of what changes with every try."""
-    exhausts: Exhausts = Exhausts.NOTHING
     retry_after_seconds: float | None = None
 
     @property
@@ -122,7 +103,6 @@ class Rule:
     """Fits when every part that is set fits."""
 
     error: type[PlatformError]
-    exhausts: Exhausts = Exhausts.NOTHING
     codes: frozenset[str] = frozenset()
     """One of these, on any level or inside the words."""
     words: str = ""
@@ -149,31 +129,28 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(Throttled, statuses=frozenset({429})),
     # Quota. Compute says it with `OperationNotAllowed` or `QuotaExceeded` and these words
     # (Azure/karpenter-provider-azure#91 spot, #192 family; MicrosoftDocs/azure-docs#62378 nested).
-    Rule(QuotaExceeded, Exhausts.PRIORITY, words=r"exceeding approved (LowPriorityCores|\w*Spot)"),
-    Rule(QuotaExceeded, Exhausts.PRIORITY, words=r"exceeding approved Total Regional"),
-    Rule(QuotaExceeded, Exhausts.PRIORITY, words=r"exceeding quota limits of Core\b"),
-    Rule(QuotaExceeded, Exhausts.PRIORITY, words=r"regional vcpu quota"),
-    Rule(QuotaExceeded, Exhausts.FAMILY, words=r"exceeding approved .{1,80} quota"),
+    Rule(QuotaExceeded, words=r"exceeding approved (LowPriorityCores|\w*Spot)"),
+    Rule(QuotaExceeded, words=r"exceeding approved Total Regional"),
+    Rule(QuotaExceeded, words=r"exceeding quota limits of Core\b"),
+    Rule(QuotaExceeded, words=r"regional vcpu quota"),
+    Rule(QuotaExceeded, words=r"exceeding approved .{1,80} quota"),
     # AKS' own check before it asks Compute (hashicorp/terraform-provider-azurerm runs, 2024-26).
-    Rule(QuotaExceeded, Exhausts.FAMILY, codes=_codes("ErrCode_InsufficientVCPUQuota")),
+    Rule(QuotaExceeded, codes=_codes("ErrCode_InsufficientVCPUQuota")),
     # At most 100 pools a cluster (learn.microsoft.com/azure/aks/quotas-skus-regions); the code of
     # this refusal was not found, so the words are a guess.
     Rule(
         QuotaExceeded,
-        Exhausts.EVERYTHING,
         words=r"maximum number of (agent|node) ?pools|(agent|node) ?pools? .{0,40}\blimit\b",
     ),
     # docs: subnetisfull-error, publicipcountlimitreached-error, insufficientsubnetsize-error.
     Rule(
         QuotaExceeded,
-        Exhausts.EVERYTHING,
         codes=_codes("InsufficientSubnetSize SubnetIsFull PublicIPCountLimitReached"),
     ),
-    Rule(QuotaExceeded, Exhausts.FAMILY, codes=_codes("QuotaExceeded ResourceQuotaExceeded")),
+    Rule(QuotaExceeded, codes=_codes("QuotaExceeded ResourceQuotaExceeded")),
     # Capacity. docs: zonalallocation-allocationfailed-error, availabilityzonenotsupported-error.
     Rule(
         InsufficientCapacity,
-        Exhausts.ZONE,
         codes=_codes(
             "ZonalAllocationFailed OverconstrainedZonalAllocationRequest "
             "AvailabilityZoneNotSupported"
@@ -181,7 +158,6 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         InsufficientCapacity,
-        Exhausts.SIZE,
         codes=_codes(
             "AllocationFailed OverconstrainedAllocationRequest SkuNotAvailable SKUNotAvailable "
             "NotAvailableForSubscription"
@@ -190,18 +166,16 @@ RULES: Final[tuple[Rule, ...]] = (
     # A `BadRequest` by code (dotnet/core#7314): the subscription has no access to the size.
     Rule(
         InsufficientCapacity,
-        Exhausts.SIZE,
         words=r"VM size of .{1,120} is not allowed in your subscription",
     ),
     # docs: akscapacityheavyusage-error.
     Rule(
         InsufficientCapacity,
-        Exhausts.EVERYTHING,
         codes=_codes("AksCapacityHeavyUsage AKSCapacityError"),
     ),
     # A cluster that was stopped; the words are those of MicrosoftDocs/azure-docs#85161, a guess
     # for pools. Shown, since nobody starts a cluster whose platform waits in silence.
-    Rule(ProviderFailed, Exhausts.EVERYTHING, words=r"Power State\(Stopped\)"),
+    Rule(ProviderFailed, words=r"Power State\(Stopped\)"),
     # Somebody else is at it. cilium/cilium#25944; the sentence of Azure/gpu-provisioner's switch;
     # docs: aksoperationpreempted-error; Azure/AKS#1913 for the last sentence.
     Rule(
@@ -218,12 +192,11 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(Conflict, statuses=frozenset({412})),
     # A policy may forbid one size and allow the next. docs: requestdisallowedbypolicy-error.
-    Rule(AccessDenied, Exhausts.SIZE, codes=_codes("RequestDisallowedByPolicy")),
+    Rule(AccessDenied, codes=_codes("RequestDisallowedByPolicy")),
     # Rights. rancher/rancher#11473; docs: linkedauthorizationfailed-error,
     # missingsubscriptionregistration-error. A subscription out of sight counts as not found.
     Rule(
         AccessDenied,
-        Exhausts.EVERYTHING,
         codes=_codes(
             "AuthorizationFailed LinkedAuthorizationFailed InvalidAuthenticationToken "
             "InvalidAuthenticationTokenTenant ExpiredAuthenticationToken AuthenticationFailed "
@@ -231,10 +204,10 @@ RULES: Final[tuple[Rule, ...]] = (
             "SubscriptionNotFound MissingSubscriptionRegistration CredentialUnavailable"
         ),
     ),
-    Rule(AccessDenied, Exhausts.EVERYTHING, statuses=frozenset({401, 403})),
+    Rule(AccessDenied, statuses=frozenset({401, 403})),
     # What was asked for is not a thing. docs: invalidparameter-error.
-    Rule(InvalidWorkspace, Exhausts.SIZE, codes=_codes("InvalidParameter"), words=r"vm ?size"),
-    Rule(InvalidWorkspace, Exhausts.EVERYTHING, codes=_codes("InvalidParameter")),
+    Rule(InvalidWorkspace, codes=_codes("InvalidParameter"), words=r"vm ?size"),
+    Rule(InvalidWorkspace, codes=_codes("InvalidParameter")),
     # The machine came and did not become a node. docs: vmextensionerror-*.
     Rule(ProviderFailed, codes=_codes("VMExtensionProvisioningError")),
     Rule(ProviderFailed, words=r"\w+VMExtensionError|vmssCSE"),
@@ -242,7 +215,6 @@ RULES: Final[tuple[Rule, ...]] = (
     # (That a *pool* is not there is an answer, not a failure; see activities/clients/azure.)
     Rule(
         ProviderFailed,
-        Exhausts.EVERYTHING,
         codes=_codes("ResourceNotFound ResourceGroupNotFound ParentResourceNotFound"),
     ),
     # The service has trouble of its own; all of it passes.
@@ -277,9 +249,7 @@ def judge(failure: AzureFailure) -> Verdict:
     for rule in RULES:
         hit = _fit(rule, failure, by_code, text)
         if hit is not None:
-            return Verdict(
-                rule.error, hit.code, hit.message, rule.exhausts, failure.retry_after_seconds
-            )
+            return Verdict(rule.error, hit.code, hit.message, failure.retry_after_seconds)
     return Verdict(
         ProviderFailed, *_shown(failure), retry_after_seconds=failure.retry_after_seconds
     )

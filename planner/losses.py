@@ -86,11 +86,31 @@ def losses(world: World, need: NodeNeed) -> Losses:
     )
 
 
-def may_replace(
-    claims: Iterable[ClaimFacts], count: int, now: datetime | None, gone: Sequence[datetime] = ()
-) -> str:
-    """Return why no node of a Workspace may be replaced now; an empty string when one may."""
-    return "" if budget_left(claims, count, now, gone) > 0 else _BUDGET_SPENT
+def recent_claims(
+    claims: Iterable[ClaimFacts], known: Mapping[str, datetime], now: datetime
+) -> dict[str, datetime]:
+    """Return when claims were made that came up and count against the budget, by uid.
+
+    Args:
+        claims: Of the Workspace, that are there now.
+        known: What was returned the last time; of it, those that are gone still count.
+        now: When.
+    """
+    oldest = in_utc(now) - timedelta(seconds=BUDGET_WINDOW_SECONDS)
+    made = {uid: in_utc(at) for uid, at in known.items()}
+    for claim in claims:
+        if claim.created_at is not None and (claim.is_initialized or claim.is_ready):
+            made[claim.uid or claim.name] = in_utc(claim.created_at)
+    # Sorted, so that the same claims are the same payload.
+    return {uid: at for uid, at in sorted(made.items()) if at > oldest}
+
+
+def gone_claims(
+    claims: Iterable[ClaimFacts], recent: Mapping[str, datetime]
+) -> tuple[datetime, ...]:
+    """Return when those of the recent claims were made that are not there any more."""
+    there = {claim.uid or claim.name for claim in claims}
+    return tuple(at for uid, at in sorted(recent.items()) if uid not in there)
 
 
 def budget_left(

@@ -93,11 +93,6 @@ def _problem(report: ReportNodeClaimInput) -> _Verdict:
     return ConditionStatus.FALSE, legal_reason(reason), trim(message)
 
 
-def node_is_initialized(node: NodeFacts | None, gpu_count: int) -> bool:
-    """Return whether a claim's node is ready and shows its GPUs."""
-    return not missing_for_initialized(node, gpu_count)
-
-
 def missing_for_initialized(node: NodeFacts | None, gpu_count: int) -> str:
     """Return what a claim's node lacks, for a heartbeat; an empty string when it lacks nothing."""
     if node is None:

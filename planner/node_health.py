@@ -95,6 +95,21 @@ def verdict(node: NodeFacts, now: datetime | None, *, expected: int = 0) -> Verd
     return worries[0] if worries else Healthy()
 
 
+def sickness(node: NodeFacts) -> str:
+    """Return what may end a node that is ready, whatever the time; empty when nothing may.
+
+    A workload that is on it waits for the deadline; one that has yet to begin begins elsewhere. So
+    it does not matter since when, which nobody knows of nodes that are not in use. Warnings are no
+    sickness, and the name of the node is not in the sentence: it groups nodes.
+    """
+    if node.is_deleting or node.is_out_of_service:
+        return "it is going away"
+    for signal in (*node.signals, *_shortage(node, 0)):
+        if signal.weight is not SignalWeight.WARNING:
+            return f"{signal.fault}, {signal.source}"
+    return ""
+
+
 def _shortage(node: NodeFacts, expected: int) -> Iterator[NodeSignal]:
     """Yield a signal where a node that answers shows fewer GPUs than it has."""
     had = max(expected, node.gpu_total)

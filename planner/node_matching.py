@@ -14,6 +14,7 @@ from typing import Final
 from api import names
 from api.workspace import Workspace
 from planner.amounts import counted
+from planner.node_health import sickness
 from planner.world import NodeFacts
 
 MAX_NAMED_NODES: Final = 3
@@ -98,6 +99,8 @@ def refusal(node: NodeFacts, need: NodeNeed, gpu_requests: Mapping[str, int]) ->
         return why
     if not node.is_ready or node.is_out_of_service:
         return "not ready"
+    if why := sickness(node):
+        return f"sick: {why}"
     if not node.is_schedulable or node.blocking_taint:
         return "cordoned or tainted"
     if node.capacity_of(need.device) - gpu_requests.get(node.name, 0) < need.gpus:

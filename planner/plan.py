@@ -118,7 +118,7 @@ def _refusal(
     violations = violations or unavailable(workspace, settings)
     if violations:
         # One sentence per violation, in the order of the rules, so that the message is stable.
-        sentences = (f"{one.field}: {one.message}; {one.remedy}" for one in violations)
+        sentences = (one.sentence for one in violations)
         return Problem(reason=violations[0].error.reason(), message=trim(" | ".join(sentences)))
     if not world.missing:
         return None
@@ -202,6 +202,7 @@ class _Case:
             "existing_nodes": list(choice.placement.existing_nodes),
             "surplus_claims": list(choice.placement.surplus_claims),
             "lost_claims": sorted(choice.losses.replaced),
+            "look_again_at": choice.losses.look_again_at,
             "offer": choice.offer if choice.placement.claims else None,
             "may_fall_back": choice.offer is not None and self._is_nobody_at_home(choice.placement),
         }

@@ -29,6 +29,8 @@ class PlatformSettings:
     node_class_group: str = names.NODE_CLASS_GROUP
     node_class_kind: str = names.NODE_CLASS_KIND_ONEBOX
     node_class_name: str = "default"
+    region: str = ""
+    """Region of new nodes, where known: labels of Azure's and AWS' zones begin with it."""
 
     @property
     def provisions_nodes(self) -> bool:
@@ -38,7 +40,8 @@ class PlatformSettings:
     @property
     def sells_spot(self) -> bool:
         """Whether new nodes can be had at another price, for as long as nobody else wants them."""
-        return self.provisioner not in {"byo", "onebox"}
+        # Arc's nodes are the owner's own machines: nobody else wants them.
+        return self.provisioner not in {"byo", "onebox", "aks-arc"}
 
 
 class NodeFault(StrEnum):
@@ -224,5 +227,5 @@ class World:
     absent_nodes: Mapping[str, datetime] = field(default_factory=dict)
     """Names of claims' nodes that are not there, and since when, as far as this process saw."""
     gone_claims: tuple[datetime, ...] = ()
-    """When claims were made that came up and are gone, as far as this process saw; for as long as
-    they count against the budget of replacements."""
+    """When claims were made that came up and are gone, for as long as they count against the budget
+    of replacements; the Workspace's workflow remembers them."""

@@ -48,8 +48,10 @@ It is configured by environment variables:
                                emulator (default: https://management.azure.com)
   KAITO_NODE_CLASS_KIND, _GROUP, _NAME, _VERSION
                                for karpenter: what claims name (default: AKSNodeClass default)
+  KAITO_NODE_CLASS_REGION      region of its nodes, for models that ask for a zone
   KAITO_NODE_CLASS_CREATE      true: make it if it is missing, with KAITO_NODE_CLASS_DISK_GIB,
-                               _IMAGE_FAMILY and, for an EC2NodeClass, _CLUSTER and _ROLE
+                               _IMAGE_FAMILY, _TAGS (team=ml,cost-center=12) and, for an
+                               EC2NodeClass, _CLUSTER and _ROLE
   KAITO_IMAGE_REGISTRY         registry of runtime images and weights (default: ghcr.io)
   KAITO_REGISTRY_PLAIN_HTTP    true: that registry speaks HTTP without TLS
   KAITO_HUB_ENDPOINT           model hub, or a mirror of it (default: https://huggingface.co)

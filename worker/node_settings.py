@@ -10,7 +10,7 @@ from activities.clients.azure.models import PUBLIC_CLOUD_URL, AzureEndpoint
 from activities.context import PROVISIONERS
 from activities.provisioners.azure_settings import AzureSettings
 from api import names
-from planner.render.node_claim import NODE_CLASS_KIND_AGENT_POOL
+from planner.claim_makers import NODE_CLASS_KIND_AGENT_POOL
 from planner.render.node_class import AKS_GROUP, AKS_KIND, EC2_GROUP, EC2_KIND, NodeClass
 from worker.setting_reader import BadSetting, Reader
 
@@ -32,6 +32,8 @@ class NodeSettings:
     """Node class that claims name: by it, whoever serves them knows its own."""
     claims_kind: str = names.NODE_CLASS_KIND_ONEBOX
     claims_name: str = "default"
+    region: str = ""
+    """Of new nodes, where an operator told it."""
 
 
 def read_node_settings(reader: Reader) -> NodeSettings:
@@ -56,6 +58,7 @@ def read_node_settings(reader: Reader) -> NodeSettings:
             provisioner,
             onebox_endpoint,
             azure=_azure(reader, provisioner),
+            region=reader.text("KAITO_AZURE_LOCATION", ""),
             claims_kind=NODE_CLASS_KIND_AGENT_POOL,
         )
     if provisioner == "karpenter":
@@ -67,6 +70,7 @@ def read_node_settings(reader: Reader) -> NodeSettings:
             claims_group=node_class.group,
             claims_kind=node_class.kind,
             claims_name=node_class.name,
+            region=reader.text("KAITO_NODE_CLASS_REGION", ""),
         )
     return NodeSettings(provisioner, onebox_endpoint)
 
@@ -126,6 +130,7 @@ def _node_class(reader: Reader) -> NodeClass:
         image_family=reader.text("KAITO_NODE_CLASS_IMAGE_FAMILY", ""),
         cluster_name=reader.text("KAITO_NODE_CLASS_CLUSTER", ""),
         role=reader.text("KAITO_NODE_CLASS_ROLE", ""),
+        tags=_tags(reader, "KAITO_NODE_CLASS_TAGS"),
     )
     problem = node_class.problem()
     if problem:
@@ -133,3 +138,16 @@ def _node_class(reader: Reader) -> NodeClass:
             f"KAITO_NODE_CLASS_CREATE is true, but {problem}; see KAITO_NODE_CLASS_* in the help"
         )
     return node_class
+
+
+def _tags(reader: Reader, name: str) -> dict[str, str]:
+    text = reader.text(name, "")
+    tags: dict[str, str] = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        key, separator, value = (one.strip() for one in part.partition("="))
+        if not key or not separator or key in tags:
+            raise BadSetting(
+                f"{name} is {text!r}; set it to tags such as team=ml,cost-center=12, each key once"
+            )
+        tags[key] = value
+    return tags

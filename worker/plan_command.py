@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from activities.context import PROVISIONERS
 from api.crd import workspace_crd
 from api.errors import InvalidWorkspace, PlatformError
 from api.payloads import Problem
@@ -96,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--provisioner",
-        choices=[ANY_PROVISIONER, "byo", "onebox"],
+        choices=[ANY_PROVISIONER, *PROVISIONERS],
         default="",
         help="where nodes come from (default: KAITO_PROVISIONER with --cluster, else "
         f"{ANY_PROVISIONER}: nodes of every type can be had); byo without --cluster assumes that "

@@ -254,6 +254,7 @@ def _activities(reader: Reader, watch_namespace: str) -> ActivitySettings:
             node_class_group=nodes.claims_group,
             node_class_kind=nodes.claims_kind,
             node_class_name=nodes.claims_name,
+            region=nodes.region,
         ),
         onebox_endpoint=nodes.onebox_endpoint,
         azure=nodes.azure,

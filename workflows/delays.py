@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from random import Random
 
 from workflows import limits
@@ -15,6 +16,14 @@ def jittered(seconds: float, share: float, random: Random) -> float:
 def resync_seconds(random: Random) -> float:
     """Return the delay until a quiet entity looks at its object again."""
     return jittered(limits.RESYNC_SECONDS, limits.RESYNC_JITTER, random)
+
+
+def until(due_at: datetime | None, now: datetime, otherwise_seconds: float) -> float:
+    """Return the delay until a moment, if there is one and it comes before the other delay ends."""
+    if due_at is None:
+        return otherwise_seconds
+    left = max((due_at - now).total_seconds(), limits.LOOK_AGAIN_LEAST_SECONDS)
+    return min(left, otherwise_seconds)
 
 
 def slow_retry_seconds(failures_count: int, random: Random) -> float:

@@ -31,12 +31,15 @@ from api.payloads import Problem
 class ActivityFailed(Exception):
     """An activity gave up: why, in words for people, and what to do about it."""
 
-    def __init__(self, activity: str, problem: Problem, remedy: Remedy) -> None:
-        """Keep the three things that the loop needs."""
+    def __init__(
+        self, activity: str, problem: Problem, remedy: Remedy, *, is_told: bool = False
+    ) -> None:
+        """Keep what the loop needs; `is_told`: the activity itself gave the problem."""
         super().__init__(f"{activity}: {problem.reason}: {problem.message}")
         self.activity = activity
         self.problem = problem
         self.remedy = remedy
+        self.is_told = is_told
 
 
 def remedy_for(reason: str) -> Remedy:
@@ -49,6 +52,14 @@ def is_of_capacity(problem: Problem) -> bool:
     return issubclass(BY_REASON.get(problem.reason, PlatformError), CapacityUnavailable)
 
 
+def is_of_machine(failed: ActivityFailed) -> bool:
+    """Return whether an activity says that a machine did not come up in its time.
+
+    An activity that no worker finished says nothing about machines.
+    """
+    return failed.is_told and failed.problem.reason == DeadlineExceeded.reason()
+
+
 def from_activity_error(error: ActivityError) -> ActivityFailed:
     """Translate the failure of an activity, whatever way it failed."""
     activity = error.activity_type
@@ -58,7 +69,8 @@ def from_activity_error(error: ActivityError) -> ActivityFailed:
         if remedy is Remedy.FAST_RETRY and _ran_out_of_time(error):
             # It was retried fast for as long as the limit allows; going on so would hide it.
             remedy = Remedy.SLOW_RETRY
-        return ActivityFailed(activity, Problem(reason=told.type, message=told.message), remedy)
+        problem = Problem(reason=told.type, message=told.message)
+        return ActivityFailed(activity, problem, remedy, is_told=True)
     if told is not None:
         # An error that the activities' translator does not know is a bug there; say so, slowly.
         message = trim(f"{activity} failed in a way that it has no name for: {told.message}")

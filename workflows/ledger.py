@@ -38,6 +38,8 @@ class Ledger:
         self.plan = plan
         has_resources = self.state.has_resources or plan.adopted
         self.change(uid=plan.uid, generation=plan.generation, has_resources=has_resources)
+        if plan.recent_claims is not None:
+            self.change(recent_claims=plan.recent_claims)
 
     def start_afresh(self, uid: str) -> None:
         """Forget an object that is gone; another one has its name now."""

@@ -25,6 +25,10 @@ watcher missed; shorter costs an activity and eleven history events per object a
 RESYNC_JITTER: Final = 0.2
 """Share by which a resync comes early or late, so that a thousand entities spread out."""
 
+LOOK_AGAIN_LEAST_SECONDS: Final = 10.0
+"""Least delay before a look at a moment that a plan named. The planner's clock may be behind the
+server's: the plan then names a moment that is over, and again until the clocks agree (a guess)."""
+
 SLOW_RETRY_FIRST_SECONDS: Final = 30.0
 """Delay before the first slow retry: a pod that crashes or a full zone rarely heals sooner."""
 

@@ -11,7 +11,7 @@ from api import contracts
 from api import payloads as p
 from workflows import lifecycle, outcomes
 from workflows.calls import execute
-from workflows.failures import ActivityFailed, is_of_capacity
+from workflows.failures import ActivityFailed, is_of_capacity, is_of_machine
 from workflows.ledger import Ledger
 from workflows.outcomes import Blocked, Done, FellBack, PhaseOutcome, Waiting
 from workflows.phases import PHASES, nodes
@@ -113,7 +113,7 @@ class Operation:
                 await nodes.find(ctx, plan)
             outcome = await PHASES[step](ctx, plan, ledger.state)
         except ActivityFailed as failed:
-            if step is p.Step.NODES and plan.may_fall_back and is_of_capacity(failed.problem):
+            if step is p.Step.NODES and plan.may_fall_back and self._is_of_offer(failed, plan):
                 took = workflow.now() - started_at
                 ledger.step_stopped(step, p.StepState.PENDING, took, None)
                 ledger.fall_back(plan, failed.problem, took, workflow.now())
@@ -135,6 +135,19 @@ class Operation:
             case Blocked():
                 ledger.step_stopped(step, p.StepState.BLOCKED, took, outcome.problem)
         return outcome
+
+    def _is_of_offer(self, failed: ActivityFailed, plan: p.WorkspacePlan) -> bool:
+        """Whether there is none of the offer, or its machines never joined and another is left."""
+        if is_of_capacity(failed.problem):
+            return True
+        # Existing nodes that were waited for as well, or a sick one for which the wait was cut
+        # short, are not the offer's fault. And the only offer that there is is waited for on.
+        is_offer_alone = not plan.existing_nodes and plan.look_again_at is None
+        has_others = bool(self._ledger.state.failed_offers) or _has_another_offer(plan)
+        if not (is_of_machine(failed) and is_offer_alone and has_others):
+            return False
+        # Older histories waited here, and asked for the same again.
+        return workflow.patched("fall-back-from-machines-that-never-joined")
 
     async def _stop(self, outcome: PhaseOutcome, plan: p.WorkspacePlan) -> Stopped:
         ledger = self._ledger
@@ -187,3 +200,12 @@ class Operation:
             workflow.logger.warning("nodes are not known: %s", failed)
             return
         self._ledger.change(node_names=ctx.node_names)
+
+
+def _has_another_offer(plan: p.WorkspacePlan) -> bool:
+    offer = plan.offer
+    tried = None if offer is None else (offer.instance_type.casefold(), offer.capacity_type)
+    return any(
+        not one.problem and (one.instance_type.casefold(), one.capacity_type) != tried
+        for one in plan.candidates
+    )

@@ -226,7 +226,11 @@ class WorkspaceWorkflow:
         for attempt in range(1, limits.STALE_PLAN_ATTEMPTS + 1):
             plan = await execute(
                 contracts.plan_workspace,
-                p.PlanInput(workspace=self._name, failed_offers=failed),
+                p.PlanInput(
+                    workspace=self._name,
+                    failed_offers=failed,
+                    recent_claims=self._ledger.state.recent_claims,
+                ),
                 summary=_cause(hint) + tried,
             )
             if not is_older(plan, hint) or attempt == limits.STALE_PLAN_ATTEMPTS:
@@ -341,11 +345,15 @@ class WorkspaceWorkflow:
         return False
 
     async def _settle(self, delay_seconds: float | None = None) -> None:
-        """Say how things stand and when to look again; None means at the next resync."""
+        """Say how things stand and when to look again; None means at the next resync.
+
+        A moment at which a sick node may be lost comes before the resync.
+        """
         await self._reporter.report()
-        random = workflow.random()
+        random, plan = workflow.random(), self._ledger.plan
         if delay_seconds is None:
-            delay_seconds = delays.resync_seconds(random)
+            due_at = plan.look_again_at if plan is not None else None
+            delay_seconds = delays.until(due_at, workflow.now(), delays.resync_seconds(random))
         if self._reporter.has_failed:
             delay_seconds = min(delay_seconds, delays.slow_retry_seconds(1, random))
         self._ledger.wake_after(delay_seconds, workflow.now())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from activities.clients.kubernetes import NODES
 from activities.context import ActivityContext
@@ -21,6 +22,7 @@ from activities.waiting import Deadline, Done, Still, wait_until
 from api import contracts
 from api import payloads as p
 from api.errors import DeadlineExceeded, NotReadyYet, ProviderFailed
+from planner.claim_makers import objection_to_provisioner
 from planner.node_claims import missing_for_initialized
 from planner.world import NodeFacts
 
@@ -46,6 +48,7 @@ class Machines:
         claim = await find_claim(self._ctx, payload.claim)
         if claim is None or claim["metadata"].get("deletionTimestamp"):
             raise NotReadyYet(f"NodeClaim {payload.claim.name} is gone or going; nothing to launch")
+        self._require_makers_own(claim)
         request = machine_request(claim)
         machine = await finish(
             self._ctx.provisioner.launch(request), f"asking for {request.instance_type}"
@@ -100,6 +103,9 @@ class Machines:
     async def terminate_node(self, payload: p.TerminateInput) -> p.TeardownResult:
         """See the contract."""
         name = payload.claim.name
+        claim = await find_claim(self._ctx, payload.claim)
+        if claim is not None:
+            self._require_makers_own(claim)
         provider_id, was_there = "", False
         ask_at = asyncio.get_running_loop().time()
 
@@ -133,6 +139,11 @@ class Machines:
             beat_seconds=1.0,
         )
         return p.TeardownResult(removed=[f"machine/{name}"] if was_there else [])
+
+    def _require_makers_own(self, claim: Mapping[str, Any]) -> None:
+        objection = objection_to_provisioner(claim, self._ctx.provisioner.name)
+        if objection:
+            raise ProviderFailed(objection)
 
 
 class Registration:

@@ -22,6 +22,7 @@ from api import contracts, names
 from api import payloads as p
 from api.errors import BY_REASON, Conflict, HubUnavailable, InvalidWorkspace, UnknownPreset
 from api.workspace import Workspace
+from planner.losses import gone_claims, recent_claims
 from planner.plan import plan
 from planner.render import render_controller_revision
 from planner.revision import revision_hash
@@ -50,8 +51,15 @@ class Planning:
         records = await list_revisions(self._ctx, workspace.ref())
         model = await find_model(self._ctx, workspace, records)
         seen = await observe_world(self._ctx, workspace, model, records)
+        now = datetime.now(tz=UTC)
+        recent = recent_claims(seen.claims, payload.recent_claims, now)
         world = self._sightings.remember(
-            replace(seen, workspace_uid=workspace.uid, now=datetime.now(tz=UTC))
+            replace(
+                seen,
+                workspace_uid=workspace.uid,
+                now=now,
+                gone_claims=gone_claims(seen.claims, recent),
+            )
         )
         decision = plan(
             workspace,
@@ -61,7 +69,9 @@ class Planning:
             self._ctx.catalogue,
             failed_offers=payload.failed_offers,
         )
-        return decision if model.problem is None else _without_model(decision, model.problem)
+        if model.problem is not None:
+            decision = _without_model(decision, model.problem)
+        return decision.model_copy(update={"recent_claims": recent})
 
     @implements(contracts.adopt_workspace)
     async def adopt_workspace(self, payload: p.AdoptInput) -> p.AdoptResult:

@@ -1,26 +1,27 @@
-"""What this process saw of nodes and claims, and since when: objects alone do not tell.
+"""What this process saw of nodes, and since when: objects alone do not tell.
 
 A Node does not say since when it shows fewer GPUs, a label has no time, and a Node that is gone
 says nothing. And what an object does say may be from before the cluster was stopped. So faults
 count from when they were seen here, if that is later than what the object says.
 
 It is a memory and no state: whoever forgets it (another worker, a restart) begins to watch anew,
-which makes replacing a node later and never earlier.
+which delays the replacement of a node by at most its deadline, and never makes it earlier. What may
+not be forgotten, because forgetting would replace *more*, is in the workflow's state: the claims of
+the last hour (`WorkspaceState.recent_claims`).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from planner.losses import BUDGET_WINDOW_SECONDS
-from planner.world import ClaimFacts, NodeFacts, World
+from planner.world import NodeFacts, World
 
 MAX_SUBJECTS: Final = 20_000
-"""Nodes, absent nodes and Workspaces that are remembered, about 500 B each; of more, those that
+"""Nodes and absent nodes that are remembered, about 500 B each; of more, those that
 nobody looked at for the longest time are forgotten."""
 
 
@@ -50,7 +51,6 @@ class Sightings:
                 self._node(node, world.now) if node.name in ours else node for node in world.nodes
             ),
             absent_nodes=self._absent(sorted(of_claims - found), found, world.now),
-            gone_claims=tuple(self._gone(world.claims, world.workspace_uid, world.now)),
         )
 
     def _node(self, node: NodeFacts, now: datetime) -> NodeFacts:
@@ -73,23 +73,6 @@ class Sightings:
         for name in present:
             self._seen.pop(f"absent {name}", None)
         return {name: self._since(f"absent {name}", [""], now)[""] for name in absent}
-
-    def _gone(
-        self, claims: tuple[ClaimFacts, ...], workspace_uid: str, now: datetime
-    ) -> Iterator[datetime]:
-        """Yield when claims were made that came up, count against the budget, and are gone."""
-        if not workspace_uid:
-            return
-        subject = f"workspace {workspace_uid}"
-        oldest = now - timedelta(seconds=BUDGET_WINDOW_SECONDS)
-        made = {key: at for key, at in self._seen.get(subject, {}).items() if at > oldest}
-        there = {claim.uid or claim.name for claim in claims}
-        for claim in claims:
-            came_up = claim.is_initialized or claim.is_ready
-            if came_up and claim.created_at is not None and claim.created_at > oldest:
-                made[claim.uid or claim.name] = claim.created_at
-        self._keep(subject, made)
-        yield from (at for key, at in sorted(made.items()) if key not in there)
 
     def _since(self, subject: str, keys: list[str], now: datetime) -> Mapping[str, datetime]:
         """Return since when each key is true of the subject; what is true no more is forgotten."""

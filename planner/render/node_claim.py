@@ -8,17 +8,20 @@ from api import names
 from api.payloads import ClaimSpec
 from api.preset import Preset
 from api.workspace import CapacityType, Workspace
+from planner.annotations import annotation_word
+from planner.claim_makers import ANNOTATION_PROVISIONER, NODE_CLASS_KIND_AGENT_POOL
+from planner.render.node_class import AKS_KIND, EC2_KIND
 from planner.render.ownership import ownership_labels
 from planner.world import PlatformSettings
 
 LABEL_ZONE: Final = "topology.kubernetes.io/zone"
 
-NODE_CLASS_KIND_AGENT_POOL: Final = "AgentPoolNodeClass"
-"""Node class of claims that become agent pools of AKS, or node pools of AKS Arc. Not upstream's
-`KaitoNodeClass`: where its gpu-provisioner still runs, it would buy a second machine for each."""
-
 OUR_NODE_CLASS_KINDS: Final = frozenset({names.NODE_CLASS_KIND_ONEBOX, NODE_CLASS_KIND_AGENT_POOL})
 """Kinds of node class whose claims our own NodeClaimWorkflow serves."""
+
+_ZONE_SEPARATORS: Final = {AKS_KIND: "-", EC2_KIND: ""}
+"""Between region and zone in labels of Karpenter's Nodes: `westus3-1` (Azure), `us-east-1a` (AWS).
+Our own provisioners take numbers as they are."""
 
 EXPIRE_AFTER: Final = "Never"
 """For Karpenter, whose CRD says 720h otherwise: after 30 days it would take the node of a model
@@ -47,6 +50,7 @@ def render_node_claim(
     }
     if is_ours:
         metadata["finalizers"] = [names.FINALIZER_NODE_CLAIM]
+        metadata["annotations"][ANNOTATION_PROVISIONER] = settings.provisioner
     else:
         # Karpenter hands a claim's labels to the kubelet, and no kubelet starts with this one.
         metadata["annotations"][names.LABEL_MANAGED_BY] = metadata["labels"].pop(
@@ -58,7 +62,7 @@ def render_node_claim(
         "metadata": metadata,
         "spec": {
             "nodeClassRef": _node_class_ref(workspace, settings),
-            "requirements": _requirements(claim),
+            "requirements": _requirements(claim, settings),
             "resources": {"requests": {"ephemeral-storage": preset.disk if preset else "0"}},
             "taints": [
                 {
@@ -87,7 +91,7 @@ def _node_class_ref(workspace: Workspace, settings: PlatformSettings) -> dict[st
     return {"group": settings.node_class_group, "kind": settings.node_class_kind, "name": name}
 
 
-def _requirements(claim: ClaimSpec) -> list[dict[str, Any]]:
+def _requirements(claim: ClaimSpec, settings: PlatformSettings) -> list[dict[str, Any]]:
     requirements = [
         _in(names.LABEL_NODE_POOL, names.NODE_POOL),
         _in(names.LABEL_INSTANCE_TYPE, claim.instance_type),
@@ -95,9 +99,22 @@ def _requirements(claim: ClaimSpec) -> list[dict[str, Any]]:
         # Said in any case: left out, Karpenter would prefer spot.
         _in(names.LABEL_CAPACITY_TYPE, claim.capacity_type or CapacityType.ON_DEMAND),
     ]
-    if claim.zone:
-        requirements.append(_in(LABEL_ZONE, claim.zone))
+    zone = _zone_label(claim.zone, settings)
+    if zone:
+        requirements.append(_in(LABEL_ZONE, zone))
     return requirements
+
+
+def _zone_label(zone: str, settings: PlatformSettings) -> str:
+    """Return the zone as Nodes are labelled with it; empty where that is not known.
+
+    The catalogue has its number or letter. Karpenter takes a claim whose zone is no Node's label
+    for one that nothing can serve: then it is better to say nothing, and to take any zone.
+    """
+    separator = _ZONE_SEPARATORS.get(settings.node_class_kind)
+    if not zone or separator is None or len(zone) > 1:
+        return zone
+    return f"{settings.region}{separator}{zone}" if settings.region else ""
 
 
 def _limits_of_karpenter() -> dict[str, str]:
@@ -110,7 +127,7 @@ def _limits_of_karpenter() -> dict[str, str]:
 def _annotations(workspace: Workspace) -> dict[str, str]:
     # Karpenter must not move a model server to a cheaper node while it answers.
     annotations = {names.ANNOTATION_DO_NOT_DISRUPT: "true"}
-    family = workspace.annotations.get(names.ANNOTATION_NODE_IMAGE_FAMILY, "").strip().lower()
+    family = annotation_word(workspace, names.ANNOTATION_NODE_IMAGE_FAMILY)
     if family:
         annotations[names.ANNOTATION_NODE_IMAGE_FAMILY] = family
     return annotations

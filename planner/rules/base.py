@@ -45,6 +45,16 @@ class Violation:
     error: type[InvalidWorkspace] = InvalidWorkspace
     """Its name becomes the condition's reason."""
 
+    @property
+    def advice(self) -> str:
+        """Return what is wrong and what to do, for where the field is told already."""
+        return f"{self.message}; {self.remedy}"
+
+    @property
+    def sentence(self) -> str:
+        """Return all of it for a person."""
+        return f"{self.field}: {self.advice}"
+
 
 @dataclass(frozen=True)
 class Case:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from activities.workspace.sightings import Sightings
-from planner.losses import REPLACEMENTS_PER_HOUR, losses
+from planner.losses import REPLACEMENTS_PER_HOUR, gone_claims, losses, recent_claims
 from planner.node_health import NODE_LOST_SECONDS
 from planner.node_matching import NodeNeed
 from planner.world import (
@@ -117,33 +117,20 @@ def test_without_a_time_nothing_is_remembered() -> None:
     assert Sightings().remember(timeless) is timeless
 
 
-def test_claims_that_came_up_and_are_gone_count_for_an_hour() -> None:
-    memory = Sightings()
-    bought = replace(CLAIM, created_at=NOON)
-    assert memory.remember(world(1, claims=(bought,))).gone_claims == ()
-    assert memory.remember(world(2, claims=())).gone_claims == (NOON,)
-    assert memory.remember(world(59, claims=())).gone_claims == (NOON,)
-    assert memory.remember(world(60, claims=())).gone_claims == ()
-
-
-def test_claims_that_never_came_up_do_not_count_when_they_are_gone() -> None:
-    memory = Sightings()
-    memory.remember(
-        world(1, claims=(replace(CLAIM, created_at=NOON, is_ready=False, is_initialized=False),))
-    )
-    assert memory.remember(world(2, claims=())).gone_claims == ()
-
-
 def test_a_cloud_that_takes_every_machine_back_is_not_chased() -> None:
-    """A node lives for one minute; its claim goes when the next one is up."""
-    memory = Sightings()
+    """A node lives for one minute, its claim until the next is up; and each plan is made by another
+    worker."""
+    recent: dict[str, datetime] = {}
     need = NodeNeed(workspace_uid="uid-1", count=1, instance_type="")
     notice = NodeSignal(NodeFault.PREEMPTED, SignalWeight.NOTICE, "a notice")
     bought: list[datetime] = []
     current = CLAIM
     for minute in range(180):
         doomed = NodeFacts(current.node_name, is_ready=True, signals=(notice,))
-        seen = memory.remember(world(minute, doomed, claims=(current,)))
+        recent = recent_claims((current,), recent, at(minute))
+        gone = gone_claims((current,), recent)
+        now = replace(world(minute, doomed, claims=(current,)), gone_claims=gone)
+        seen = Sightings().remember(now)
         if current.name in losses(seen, need).replaced:
             name = f"claim-{minute}"
             bought.append(at(minute))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from activities.provisioners import Provisioner
 from activities.provisioners.azure_pools import AgentPoolProvisioner
 from api import names
 from api import payloads as p
+from planner.claim_makers import ANNOTATION_PROVISIONER, NODE_CLASS_KIND_AGENT_POOL
 from presets.loader import load_catalogue
 from tests.conformance.subjects import SUBJECTS, Subject, open_subject
 from tests.harness.cluster import Cluster
@@ -86,6 +88,7 @@ class Claim:
     def __init__(self, ctx: ActivityContext, name: str, instance_type: str) -> None:
         """Take what is asked for; `make` asks."""
         self._ctx = ctx
+        self._maker = ctx.provisioner.name
         self._environment = ActivityEnvironment()
         self.instance_type = instance_type
         self.ref = p.NodeClaimRef(name=name)
@@ -94,9 +97,23 @@ class Claim:
     async def make(self, **spec: Any) -> None:
         """Create the object."""
         created = await self._ctx.cluster.create(
-            NODE_CLAIMS, claim_object(self.ref.name, self.instance_type, self.owner_uid, **spec)
+            NODE_CLAIMS,
+            claim_object(
+                self.ref.name,
+                self.instance_type,
+                self.owner_uid,
+                provisioner=self._maker,
+                **spec,
+            ),
         )
         self.ref = p.NodeClaimRef(name=self.ref.name, uid=created["metadata"]["uid"])
+
+    @contextmanager
+    def served_by(self, provisioner: Provisioner) -> Iterator[None]:
+        """Have another provisioner configured meanwhile."""
+        own, self._ctx = self._ctx, replace(self._ctx, provisioner=provisioner)
+        yield
+        self._ctx = own
 
     async def delete(self) -> None:
         """Delete the object; its finalizer keeps it."""
@@ -147,8 +164,11 @@ class Claim:
         return await environment.run(activity, payload)
 
 
-def claim_object(name: str, instance_type: str, owner_uid: str, **spec: Any) -> dict[str, Any]:
+def claim_object(
+    name: str, instance_type: str, owner_uid: str, *, provisioner: str, **spec: Any
+) -> dict[str, Any]:
     """Return a claim as the planner renders it, as far as provisioners look at it."""
+    is_of_a_pool = provisioner in {"aks", "aks-arc"}
     return {
         "apiVersion": f"{names.KARPENTER_GROUP}/{names.KARPENTER_VERSION}",
         "kind": "NodeClaim",
@@ -161,12 +181,13 @@ def claim_object(name: str, instance_type: str, owner_uid: str, **spec: Any) -> 
                 names.LABEL_MANAGED_BY: names.MANAGED_BY,
                 names.LABEL_NODE_POOL: names.NODE_POOL,
             },
+            "annotations": {ANNOTATION_PROVISIONER: provisioner},
             "finalizers": [names.FINALIZER_NODE_CLAIM],
         },
         "spec": {
             "nodeClassRef": {
                 "group": names.NODE_CLASS_GROUP,
-                "kind": "AgentPoolNodeClass",
+                "kind": NODE_CLASS_KIND_AGENT_POOL if is_of_a_pool else "OneboxNodeClass",
                 "name": "default",
             },
             "requirements": [

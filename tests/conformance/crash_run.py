@@ -90,10 +90,8 @@ class MortalPools:
     async def begin_create(self, spec: PoolSpec, *, key: str) -> Begun:
         return await self._deaths.around("create", self._pools.begin_create(spec, key=key))
 
-    async def begin_delete(self, name: str, *, key: str, etag: str = "") -> Begun:
-        return await self._deaths.around(
-            "delete", self._pools.begin_delete(name, key=key, etag=etag)
-        )
+    async def begin_delete(self, name: str, *, key: str) -> Begun:
+        return await self._deaths.around("delete", self._pools.begin_delete(name, key=key))
 
     async def abort(self, name: str, *, key: str) -> None:
         await self._deaths.around("abort", self._pools.abort(name, key=key))
@@ -206,7 +204,8 @@ async def _live(
     temporal: Client, kube: KubernetesClient, name: str, instance_type: str, chance: random.Random
 ) -> None:
     """Make a claim, delete it after a while, and wait until its workflow is over."""
-    created = await kube.create(NODE_CLAIMS, claim_object(name, instance_type, f"owner-{name}"))
+    obj = claim_object(name, instance_type, f"owner-{name}", provisioner=Aks.name)
+    created = await kube.create(NODE_CLAIMS, obj)
     uid = created["metadata"]["uid"]
     await tell(temporal, name, uid)
     await asyncio.sleep(chance.random() * MAX_LIFE_SECONDS)

@@ -61,7 +61,9 @@ async def many_run(
         claims = {f"ws{uuid.uuid4().hex[:10]}": "" for _ in range(claim_count)}
 
         async def begin(name: str) -> None:
-            obj = claim_object(name, subject.instance_type, f"owner-{name}")
+            obj = claim_object(
+                name, subject.instance_type, f"owner-{name}", provisioner=subject.name
+            )
             claims[name] = (await kube.create(NODE_CLAIMS, obj))["metadata"]["uid"]
             await tell(temporal, name, claims[name])
 

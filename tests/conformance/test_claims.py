@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.clients.kubernetes import NODES, KubernetesClient
+from activities.context import ActivityContext
 from activities.node_claim import machine, progress
+from activities.provisioners import ByoProvisioner
+from activities.provisioners.karpenter import KarpenterProvisioner
+from planner.render.node_class import NodeClass
+from tests.conformance.claim_workflows import tell, workers
 from tests.conformance.conftest import Claim
 from tests.conformance.subjects import Aks, Subject
 from tests.harness.waiting import eventually
+from tests.workflow.conftest import start_real_server
 
 
 async def conditions(claim: Claim) -> dict[str, str]:
@@ -63,6 +70,58 @@ async def test_a_claim_that_is_deleted_while_its_machine_comes_leaves_nothing(
 
     assert subject.alive() == []
     assert subject.bought_count() == 1
+
+
+async def test_another_provisioner_never_calls_its_machine_gone(
+    subject: Subject, claim: Claim, client: KubernetesClient
+) -> None:
+    subject.promises("buys")
+    await claim.launch()
+
+    for other in (ByoProvisioner(), KarpenterProvisioner(client, NodeClass())):
+        with claim.served_by(other):
+            for call in (claim.terminate(), claim.launch()):
+                with pytest.raises(ApplicationError) as refused:
+                    await call
+                assert refused.value.type == "ProviderFailed"
+                assert f"KAITO_PROVISIONER={subject.name}," in refused.value.message
+    assert subject.alive() == [claim.ref.name]
+
+    assert (await claim.terminate()).removed == [f"machine/{claim.ref.name}"]
+    assert subject.alive() == []
+
+
+async def test_a_claim_of_another_provisioner_stays_and_says_which_one_to_set(
+    subject: Subject, claim: Claim, ctx: ActivityContext
+) -> None:
+    subject.promises("buys")
+    await claim.launch()
+    await claim.delete()
+    other = replace(ctx, provisioner=ByoProvisioner())
+
+    async with await start_real_server() as temporal:
+        async with workers(temporal.client, other):
+            handle = await tell(temporal.client, claim.ref.name, claim.ref.uid, is_deleting=True)
+            told = await eventually(
+                lambda: ready_message(claim),
+                what="the claim's condition",
+                accept=lambda message: "KAITO_PROVISIONER" in message,
+            )
+        assert f"KAITO_PROVISIONER={subject.name}," in told
+        assert subject.alive() == [claim.ref.name]
+
+        async with workers(temporal.client, ctx):
+            await handle.signal("retry")
+            await handle.result()
+    assert await claim.read() is None
+    assert subject.alive() == []
+
+
+async def ready_message(claim: Claim) -> str:
+    obj = await claim.read()
+    assert obj is not None
+    found = (obj.get("status") or {}).get("conditions", [])
+    return "".join(one.get("message", "") for one in found if one["type"] == "Ready")
 
 
 async def test_a_refusal_is_told_within_a_second_and_not_retried_by_the_activity(

@@ -83,7 +83,7 @@ class Platform:
     workers: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
-    """Settings of every worker that starts from now on; they come before those that are usual here."""
+    """Settings of every worker that starts from now on, before those that are usual here."""
 
     @classmethod
     @asynccontextmanager

@@ -18,7 +18,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.worker import Worker
 
 from api import names
-from api.errors import InsufficientCapacity, QuotaExceeded, RuntimeFailed
+from api.errors import DeadlineExceeded, InsufficientCapacity, QuotaExceeded, RuntimeFailed
 from api.payloads import LifecyclePhase, Offer, OperatorOrder
 from tests.workflow.conftest import (
     WorkspaceEntity,
@@ -187,6 +187,14 @@ async def exhausted_and_retry(entity: WorkspaceEntity, world: FakeWorld) -> None
     await world.until_phase(LifecyclePhase.READY)
 
 
+async def machine_never_joined(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    """`workspace-machine-waited-for` is this story as it went before such a machine fell back."""
+    offer(world, ("large", "on-demand"), ("small", "on-demand"))
+    world.refused = {"large": DeadlineExceeded("the node never joined")}
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.READY)
+
+
 async def part_of_a_set_given_back(entity: WorkspaceEntity, world: FakeWorld) -> None:
     offer(world, ("large", "on-demand"), ("small", "on-demand"))
     world.claims_wanted, world.ready_before_refusal = 3, 2
@@ -222,6 +230,7 @@ STORIES: Final[dict[str, Story]] = {
     "workspace-quota-then-second-type": quota_then_second_type,
     "workspace-spot-then-on-demand": spot_then_on_demand,
     "workspace-exhausted-and-retry": exhausted_and_retry,
+    "workspace-machine-never-joined": machine_never_joined,
     "workspace-part-of-a-set-given-back": part_of_a_set_given_back,
     "workspace-edited-after-falling-back": edited_after_falling_back,
 }

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -111,6 +111,12 @@ class FakeWorld:
         """What was asked for, in order."""
         self.lost: set[int] = set()
         """Indices of claims whose nodes are lost."""
+        self.look_again_at: datetime | None = None
+        """When the planner says that a sick node may be lost."""
+        self.recent_claims: dict[str, datetime] | None = None
+        """What plans say of claims that count against the budget."""
+        self.recent_claims_told: list[dict[str, datetime]] = []
+        """What each plan was told of them."""
         self.warnings: list[str] = []
         self.is_model_known = True
         """False: the pods are the user's own, and nobody knows what to ask them."""
@@ -263,6 +269,7 @@ class FakeWorld:
     async def plan_workspace(self, payload: p.PlanInput) -> p.WorkspacePlan:
         async with self._act():
             assert payload.workspace.uid == "", "plans look at whatever has the name now"
+            self.recent_claims_told.append(payload.recent_claims)
             seen = self.lagging_plans.popleft() if self.lagging_plans else self.workspace
             return self._plan(seen, payload.failed_offers)
 
@@ -310,6 +317,8 @@ class FakeWorld:
                 "claims": claims,
                 "surplus_claims": sorted(mine.claims - {claim.name for claim in claims}),
                 "lost_claims": sorted(lost),
+                "look_again_at": self.look_again_at,
+                "recent_claims": self.recent_claims,
                 "offer": offer,
                 "may_fall_back": self.may_fall_back and not mine.home,
                 "candidates": [

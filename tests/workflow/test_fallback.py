@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.client import WorkflowHistory
@@ -11,6 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from api.errors import (
     AccessDenied,
     ClusterUnavailable,
+    DeadlineExceeded,
     InsufficientCapacity,
     ProviderFailed,
     QuotaExceeded,
@@ -304,3 +305,52 @@ async def test_an_unreachable_cluster_while_falling_back_is_not_shown(
     await entity.tell()
     await world.until_phase(LifecyclePhase.READY)
     assert all(report.problem is None for report in world.reports)
+
+
+NEVER_JOINED = DeadlineExceeded("the node never joined")
+
+
+async def test_machines_that_never_join_lead_to_the_next_offer(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.refused = {"large": NEVER_JOINED}
+    await entity.tell()
+    report = await world.until_phase(LifecyclePhase.READY)
+    assert world.asked == [LARGE, SMALL]
+    assert [one.outcome for one in report.history] == ["FellBack", "Succeeded"]
+    assert report.history[0].reason == "DeadlineExceeded"
+    assert world.mine.claims == {"claim-uid-1-0-1"}, "the machine is given back"
+
+
+async def test_the_only_offer_is_waited_for_on(entity: WorkspaceEntity, world: FakeWorld) -> None:
+    world.offers = [LARGE]
+    world.refused = {"large": NEVER_JOINED}
+    await entity.tell()
+    report = await world.until_phase(LifecyclePhase.WAITING)
+    assert report.problem is not None
+    assert report.problem.reason == "DeadlineExceeded"
+    assert world.mine.claims == {"claim-uid-1-0"}
+    assert report.history == []
+
+
+async def test_after_the_last_offer_whose_machines_never_join_all_is_tried_again(
+    environment: WorkflowEnvironment, entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.refused = {"large": NO_QUOTA, "small": NEVER_JOINED}
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.WAITING)
+    assert world.mine.claims == set()
+    world.refused = {}
+    await environment.sleep(timedelta(seconds=40))
+    await world.until_phase(LifecyclePhase.READY)
+    assert world.asked == [LARGE, SMALL, LARGE]
+
+
+async def test_a_wait_that_was_cut_short_for_a_sick_node_blames_no_offer(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.look_again_at = datetime(2030, 1, 1, tzinfo=UTC)
+    world.refused = {"large": NEVER_JOINED}
+    await entity.tell()
+    await world.until_phase(LifecyclePhase.WAITING)
+    assert world.asked == [LARGE]

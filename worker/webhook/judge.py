@@ -58,10 +58,7 @@ class Judge:
     def _warnings(self, workspace: Workspace, preset: Preset | None) -> list[str]:
         # Not refused: the Workspace is right, and a later version carries it out.
         return [
-            *(
-                f"{one.field}: {one.message}; {one.remedy}"
-                for one in availability.unavailable(workspace, self._settings)
-            ),
+            *(one.sentence for one in availability.unavailable(workspace, self._settings)),
             *validation.warnings(workspace, preset, self._settings, self._catalogue),
         ]
 

@@ -106,19 +106,18 @@ def answer(review: Review, verdict: Verdict) -> dict[str, Any]:
 
 def _status(review: Review, violations: Sequence[Violation]) -> dict[str, Any]:
     """Return the Status of a refusal, as the API server writes its own: kubectl prints it alike."""
-    sentences = [(one, f"{one.message}; {one.remedy}") for one in violations]
     return {
         "status": "Failure",
         "code": UNPROCESSABLE,
         "reason": "Invalid",
-        "message": "\n".join(f"{one.field}: {sentence}" for one, sentence in sentences),
+        "message": "\n".join(one.sentence for one in violations),
         "details": {
             "name": review.name,
             "group": review.group,
             "kind": review.kind,
             "causes": [
-                {"reason": one.rule, "field": one.field, "message": sentence}
-                for one, sentence in sentences
+                {"reason": one.rule, "field": one.field, "message": one.advice}
+                for one in violations
             ],
         },
     }

@@ -13,7 +13,6 @@ from activities.clients.azure.caller import (
     CallClass,
     Caller,
     UnusedCredential,
-    sdk_text,
 )
 from activities.clients.azure.errors import AzureFailed
 from activities.clients.azure.models import ClusterFacts, Pool, PoolSpec, tag_name
@@ -63,9 +62,7 @@ class AksAgentPools(PoolCalls[sdk.AgentPool]):
             name=found.name or "",
             location=found.location,
             provisioning_state=properties.provisioning_state or "",
-            power_state=_power(properties.power_state),
             node_resource_group=properties.node_resource_group or "",
-            kubernetes_version=properties.current_kubernetes_version or "",
         )
 
     async def abort(self, name: str, *, key: str) -> None:
@@ -89,9 +86,6 @@ class AksAgentPools(PoolCalls[sdk.AgentPool]):
             if not pool_answers.is_missing(failed.failure):
                 raise
 
-    def _only_if_unchanged(self, etag: str) -> dict[str, Any]:
-        return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-
     def _model(self, spec: PoolSpec) -> sdk.AgentPool:
         return sdk.AgentPool(_body(spec))
 
@@ -105,7 +99,6 @@ class AksAgentPools(PoolCalls[sdk.AgentPool]):
         properties = found.properties or sdk.AgentPoolManagedClusterAgentPoolProfileProperties()
         return Pool(
             name=found.name or "",
-            resource_id=found.id or "",
             vm_size=properties.vm_size or "",
             count=properties.count or 0,
             provisioning_state=properties.provisioning_state or "",
@@ -113,8 +106,6 @@ class AksAgentPools(PoolCalls[sdk.AgentPool]):
             labels=dict(properties.node_labels or {}),
             zones=tuple(properties.availability_zones or ()),
             is_spot=properties.scale_set_priority == "Spot",
-            power_state=_power(properties.power_state),
-            etag=properties.e_tag or "",
             failure=_failure(properties),
         )
 
@@ -145,10 +136,6 @@ def _body(spec: PoolSpec) -> dict[str, Any]:
             "spotMaxPrice": NO_SPOT_PRICE_LIMIT,
         }
     return {"properties": properties}
-
-
-def _power(state: sdk.PowerState | None) -> str:
-    return "" if state is None else sdk_text(state.code)
 
 
 def _failure(properties: Any) -> AzureFailure | None:

@@ -72,7 +72,6 @@ class ArcAgentPools(PoolCalls[sdk.AgentPool]):
         properties = found.properties or sdk.AgentPoolProperties()
         return Pool(
             name=found.name or "",
-            resource_id=found.id or "",
             vm_size=properties.vm_size or "",
             count=properties.count or 0,
             provisioning_state=sdk_text(properties.provisioning_state),

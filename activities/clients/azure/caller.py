@@ -8,6 +8,7 @@ door keeps them back and answers at once, as Azure would.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import uuid
 from collections.abc import Awaitable, Callable
@@ -246,10 +247,12 @@ class UnusedCredential:
 
 def answer_failure(response: Any) -> AzureFailure:
     """Take a response apart that says no."""
+    # Responses of Arc's SDK, of an older make, have no `json`.
+    text = _text(response)
     try:
-        body: object = response.json()
-    except Exception:  # noqa: BLE001 - the SDK promises no type for "this is no JSON"
-        body = _text(response)
+        body: object = json.loads(text)
+    except ValueError:
+        body = text
     return read_failure(
         response.status_code, body, retry_after_seconds=retry_after_seconds(response.headers)
     )
@@ -278,7 +281,7 @@ def sdk_text(value: object) -> str:
 def _text(response: Any) -> str:
     try:
         return str(response.text())
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - the SDK promises no type for bytes that are no text
         return ""
 
 

@@ -90,7 +90,6 @@ class Pool:
     """An agent pool, as its provider tells it."""
 
     name: str
-    resource_id: str
     vm_size: str
     count: int
     provisioning_state: str
@@ -100,8 +99,6 @@ class Pool:
     labels: Mapping[str, str] = field(default_factory=dict)
     zones: Sequence[str] = ()
     is_spot: bool = False
-    power_state: str = ""
-    etag: str = ""
     failure: AzureFailure | None = None
     """Why the last operation failed: it can be read without the operation's token."""
 
@@ -145,11 +142,6 @@ class OperationStatus:
     retry_after_seconds: float | None = None
     """When Azure would like to be asked again."""
 
-    @property
-    def is_over(self) -> bool:
-        """Say whether nothing more will come of it."""
-        return self.state is not OperationState.RUNNING
-
 
 @dataclass(frozen=True)
 class ClusterFacts:
@@ -158,10 +150,7 @@ class ClusterFacts:
     name: str
     location: str
     provisioning_state: str
-    power_state: str
-    """`Running` or `Stopped`."""
     node_resource_group: str
-    kubernetes_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,14 +196,8 @@ class AgentPools(Protocol):
     async def begin_create(self, spec: PoolSpec, *, key: str) -> Begun:
         """Ask for a pool; return before it is there. Idempotent by its name."""
 
-    async def begin_delete(self, name: str, *, key: str, etag: str = "") -> Begun:
-        """Ask for a pool's end; without a token when there is none.
-
-        Args:
-            name: Of the pool.
-            key: See above.
-            etag: Of the pool that was looked at: one that changed since is left alone (Arc can't).
-        """
+    async def begin_delete(self, name: str, *, key: str) -> Begun:
+        """Ask for a pool's end; without a token when there is none."""
 
     async def abort(self, name: str, *, key: str) -> None:
         """Stop the operation that runs on a pool, where the provider can."""

@@ -49,9 +49,6 @@ class PoolCalls(Generic[_Model]):
     @abstractmethod
     def _pool(self, found: _Model) -> Pool: ...
 
-    def _only_if_unchanged(self, etag: str) -> dict[str, Any]:  # noqa: ARG002 - AKS overrides it
-        return {}
-
     @abstractmethod
     def _list_models(self, options: dict[str, Any]) -> Any: ...
 
@@ -88,14 +85,13 @@ class PoolCalls(Generic[_Model]):
             raise
         return Begun(Token("create", spec.name, sdk_token).encode(), created=True)
 
-    async def begin_delete(self, name: str, *, key: str, etag: str = "") -> Begun:
+    async def begin_delete(self, name: str, *, key: str) -> Begun:
         """See `AgentPools`."""
-        condition = self._only_if_unchanged(etag) if etag else {}
 
         async def send(options: dict[str, Any]) -> str:
             look = OneLook(**options)
             poller = await self._operations.begin_delete(
-                *self._cluster, name, polling=look, **condition, **options
+                *self._cluster, name, polling=look, **options
             )
             return "" if look.is_nothing_to_do() else str(poller.continuation_token())
 

@@ -12,8 +12,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -30,6 +29,7 @@ from tests.emulators.azure.faults import (
 from tests.emulators.azure.ledger import CallRecord
 from tests.emulators.azure.state import Cloud, Cluster, Knobs, Pool
 from tests.emulators.azure.throttle import AksThrottle
+from tests.harness.loopback import LoopbackServer
 
 _ROOT: Final = r"/subscriptions/(?P<subscription>[^/]+)"
 _GROUP: Final = _ROOT + r"/resourceGroups/(?P<group>[^/]+)"
@@ -87,7 +87,7 @@ class _Asked:
     body: Mapping[str, Any]
 
 
-class AzureEmulator:
+class AzureEmulator(LoopbackServer):
     """Serves one emulated Azure on loopback.
 
     Example:
@@ -105,36 +105,21 @@ class AzureEmulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        # A request whose client hung up must end here, too: the books say who gave up when.
+        super().__init__(host=host, port=port, cancels_requests=True)
         self.cloud = Cloud(knobs)
         self.ledger = self.cloud.ledger
         self.faults = self.cloud.faults
         self.knobs = self.cloud.knobs
         self.throttle = throttle
-        self.base_url = ""
-        self._host = host
-        self._port = port
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=2**22)
         app.router.add_route("*", "/{tail:.*}", self._serve)
-        # A request whose client hung up must end here, too: the books say who gave up when.
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        self._port = self._runner.addresses[0][1]
-        self.base_url = f"http://{self._host}:{self._port}"
-        return self
+        return app
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def before_stop(self) -> None:
         await self.cloud.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         route, names = _match(request.method, request.path)

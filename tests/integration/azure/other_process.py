@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from activities.clients.azure import OperationState
 from tests.emulators.azure import AzureEmulator
 from tests.integration.azure.parts import Clients
 
@@ -21,7 +22,7 @@ async def main(service: str, base_url: str, token: str) -> None:
         while True:
             status = await pools.poll(token, key="claim")
             print(status.state)  # noqa: T201
-            if status.is_over:
+            if status.state is not OperationState.RUNNING:
                 return
             await asyncio.sleep(0.1)
 

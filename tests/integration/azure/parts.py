@@ -8,7 +8,13 @@ from typing import Any, Self
 
 from azure.core.credentials import AccessToken
 
-from activities.clients.azure import AgentPools, AzureEndpoint, OperationStatus, PoolSpec
+from activities.clients.azure import (
+    AgentPools,
+    AzureEndpoint,
+    OperationState,
+    OperationStatus,
+    PoolSpec,
+)
 from activities.clients.azure.agent_pools import AksAgentPools
 from activities.clients.azure.arc_pools import ArcAgentPools
 from activities.clients.azure.caller import Caller
@@ -84,7 +90,7 @@ async def over(pools: AgentPools, token: str) -> OperationStatus:
     return await eventually(
         lambda: pools.poll(token, key="k"),
         what="the end of the operation",
-        accept=lambda status: status.is_over,
+        accept=lambda status: status.state is not OperationState.RUNNING,
     )
 
 

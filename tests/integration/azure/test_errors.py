@@ -16,52 +16,52 @@ from api.errors import (
     QuotaExceeded,
     Throttled,
 )
-from planner.azure_errors import Exhausts, Verdict, judge
+from planner.azure_errors import Verdict, judge
 from tests.emulators.azure import CATALOGUE, AzureEmulator, FailLate, Refuse
 from tests.integration.azure.parts import NAME, Clients, over, spec
 
-EXPECTED: dict[str, tuple[type[PlatformError], Exhausts]] = {
-    "family-quota": (QuotaExceeded, Exhausts.FAMILY),
-    "regional-quota": (QuotaExceeded, Exhausts.PRIORITY),
-    "compute-family-quota": (QuotaExceeded, Exhausts.FAMILY),
-    "compute-spot-quota": (QuotaExceeded, Exhausts.PRIORITY),
-    "nested-quota": (QuotaExceeded, Exhausts.PRIORITY),
-    "too-many-pools": (QuotaExceeded, Exhausts.EVERYTHING),
-    "subnet-full": (QuotaExceeded, Exhausts.EVERYTHING),
-    "zonal-allocation-failed": (InsufficientCapacity, Exhausts.ZONE),
-    "overconstrained-zonal": (InsufficientCapacity, Exhausts.ZONE),
-    "zone-not-supported": (InsufficientCapacity, Exhausts.ZONE),
-    "allocation-failed": (InsufficientCapacity, Exhausts.SIZE),
-    "overconstrained": (InsufficientCapacity, Exhausts.SIZE),
-    "sku-not-available": (InsufficientCapacity, Exhausts.SIZE),
-    "size-not-allowed": (InsufficientCapacity, Exhausts.SIZE),
-    "capacity-heavy-usage": (InsufficientCapacity, Exhausts.EVERYTHING),
-    "invalid-vm-size": (InvalidWorkspace, Exhausts.SIZE),
-    "invalid-tag-names": (ProviderFailed, Exhausts.NOTHING),
-    "property-change": (ProviderFailed, Exhausts.NOTHING),
-    "invalid-token": (AccessDenied, Exhausts.EVERYTHING),
-    "expired-token": (AccessDenied, Exhausts.EVERYTHING),
-    "forbidden": (AccessDenied, Exhausts.EVERYTHING),
-    "disallowed-by-policy": (AccessDenied, Exhausts.SIZE),
-    "provider-not-registered": (AccessDenied, Exhausts.EVERYTHING),
-    "subscription-not-found": (AccessDenied, Exhausts.EVERYTHING),
-    "group-not-found": (ProviderFailed, Exhausts.EVERYTHING),
-    "cluster-not-found": (ProviderFailed, Exhausts.EVERYTHING),
-    "pool-not-found": (ProviderFailed, Exhausts.NOTHING),
-    "own-operation-in-progress": (Conflict, Exhausts.NOTHING),
-    "another-operation-in-progress": (Conflict, Exhausts.NOTHING),
-    "etag-mismatch": (Conflict, Exhausts.NOTHING),
-    "preempted": (Conflict, Exhausts.NOTHING),
-    "canceled": (ProviderFailed, Exhausts.NOTHING),
-    "cluster-stopped": (ProviderFailed, Exhausts.EVERYTHING),
-    "aks-throttled": (Throttled, Exhausts.NOTHING),
-    "arm-throttled": (Throttled, Exhausts.NOTHING),
-    "late-throttled": (Throttled, Exhausts.NOTHING),
-    "node-bootstrap-failed": (ProviderFailed, Exhausts.NOTHING),
-    "late-internal-error": (ProviderFailed, Exhausts.NOTHING),
-    "internal-error": (ClusterUnavailable, Exhausts.NOTHING),
-    "bad-gateway": (ClusterUnavailable, Exhausts.NOTHING),
-    "service-unavailable": (ClusterUnavailable, Exhausts.NOTHING),
+EXPECTED: dict[str, type[PlatformError]] = {
+    "family-quota": QuotaExceeded,
+    "regional-quota": QuotaExceeded,
+    "compute-family-quota": QuotaExceeded,
+    "compute-spot-quota": QuotaExceeded,
+    "nested-quota": QuotaExceeded,
+    "too-many-pools": QuotaExceeded,
+    "subnet-full": QuotaExceeded,
+    "zonal-allocation-failed": InsufficientCapacity,
+    "overconstrained-zonal": InsufficientCapacity,
+    "zone-not-supported": InsufficientCapacity,
+    "allocation-failed": InsufficientCapacity,
+    "overconstrained": InsufficientCapacity,
+    "sku-not-available": InsufficientCapacity,
+    "size-not-allowed": InsufficientCapacity,
+    "capacity-heavy-usage": InsufficientCapacity,
+    "invalid-vm-size": InvalidWorkspace,
+    "invalid-tag-names": ProviderFailed,
+    "property-change": ProviderFailed,
+    "invalid-token": AccessDenied,
+    "expired-token": AccessDenied,
+    "forbidden": AccessDenied,
+    "disallowed-by-policy": AccessDenied,
+    "provider-not-registered": AccessDenied,
+    "subscription-not-found": AccessDenied,
+    "group-not-found": ProviderFailed,
+    "cluster-not-found": ProviderFailed,
+    "pool-not-found": ProviderFailed,
+    "own-operation-in-progress": Conflict,
+    "another-operation-in-progress": Conflict,
+    "etag-mismatch": Conflict,
+    "preempted": Conflict,
+    "canceled": ProviderFailed,
+    "cluster-stopped": ProviderFailed,
+    "aks-throttled": Throttled,
+    "arm-throttled": Throttled,
+    "late-throttled": Throttled,
+    "node-bootstrap-failed": ProviderFailed,
+    "late-internal-error": ProviderFailed,
+    "internal-error": ClusterUnavailable,
+    "bad-gateway": ClusterUnavailable,
+    "service-unavailable": ClusterUnavailable,
 }
 
 ENDS_OPERATIONS = [
@@ -69,7 +69,7 @@ ENDS_OPERATIONS = [
     for name, error in CATALOGUE.items()
     # By itself; or a refusal that has been seen at the end of operations, too.
     if error.status == 200
-    or EXPECTED[name][0] in {QuotaExceeded, InsufficientCapacity}
+    or EXPECTED[name] in {QuotaExceeded, InsufficientCapacity}
     or name == "forbidden"
 ]
 
@@ -101,8 +101,27 @@ async def test_a_refusal_lands_on_the_right_class(
 
     verdict = await refusal(getattr(clients, service)())
 
-    assert (verdict.error, verdict.exhausts) == EXPECTED[name]
+    assert verdict.error is EXPECTED[name]
     assert azure.ledger.pools == []
+
+
+@pytest.mark.parametrize("service", ["aks", "arc"])
+@pytest.mark.parametrize("name", ["family-quota", "forbidden", "internal-error"])
+async def test_a_refusal_is_told_by_its_code_and_words_and_never_as_json(
+    clients: Clients, azure: AzureEmulator, service: str, name: str
+) -> None:
+    error = CATALOGUE[name]
+    azure.faults.add(Refuse(error))
+
+    with pytest.raises(AzureFailed) as caught:
+        await getattr(clients, service)().begin_create(spec(), key="k")
+
+    failure = caught.value.failure
+    assert (failure.code, failure.message) == (error.code, error.message)
+    for told in (judge(failure).message, str(caught.value)):
+        assert error.code in told
+        assert "{" not in told
+        assert '"' not in told
 
 
 @pytest.mark.parametrize("service", ["aks", "arc"])
@@ -118,9 +137,9 @@ async def test_the_end_of_an_operation_lands_on_the_right_class(
 
     assert status.failure is not None
     verdict = judge(status.failure)
-    assert (verdict.error, verdict.exhausts) == EXPECTED[name]
+    assert verdict.error is EXPECTED[name]
     # Whoever lost the token reads the same from the pool itself.
     pool = await pools.find(NAME, key="k")
     assert pool is not None
     assert pool.failure is not None
-    assert (judge(pool.failure).error, judge(pool.failure).exhausts) == EXPECTED[name]
+    assert judge(pool.failure).error is EXPECTED[name]

@@ -228,8 +228,7 @@ async def test_a_stopped_cluster_refuses_changes_and_still_tells_its_pools(
     with pytest.raises(AzureFailed, match="Stopped"):
         await aks.begin_delete(NAME, key="k")
 
-    assert (await aks.get_cluster(key="k")).power_state == "Stopped"
-    assert [pool.power_state for pool in await aks.list(TAGS, key="k")] == ["Stopped"]
+    assert [pool.name for pool in await aks.list(TAGS, key="k")] == [NAME]
 
 
 async def test_a_pool_that_is_coming_goes_once_its_operation_is_aborted(
@@ -250,22 +249,6 @@ async def test_a_pool_that_is_coming_goes_once_its_operation_is_aborted(
 
 async def test_aborting_for_a_pool_that_is_gone_is_no_error(aks: AksAgentPools) -> None:
     await aks.abort(NAME, key="k")
-
-
-async def test_a_pool_that_changed_since_it_was_looked_at_is_left_alone(
-    aks: AksAgentPools, azure: AzureEmulator
-) -> None:
-    begun = await aks.begin_create(spec(), key="k")
-    before = await aks.find(NAME, key="k")
-    assert before is not None
-    await over(aks, begun.token)
-
-    with pytest.raises(AzureFailed, match="EtagMismatch"):
-        await aks.begin_delete(NAME, key="k", etag=before.etag)
-
-    after = await aks.find(NAME, key="k")
-    assert after is not None
-    assert (await aks.begin_delete(NAME, key="k", etag=after.etag)).token
 
 
 async def test_spot_zones_and_disk_are_asked_for(aks: AksAgentPools, azure: AzureEmulator) -> None:

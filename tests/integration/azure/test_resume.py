@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.clients.azure import AgentPools
+from activities.clients.azure import AgentPools, OperationState
 from tests.emulators.azure import AzureEmulator, Call, Slow
 from tests.integration.azure.parts import NAME, Clients, spec
 
@@ -57,7 +57,8 @@ async def test_a_delete_is_resumed_as_well(clients: Clients, azure: AzureEmulato
     second = clients.aks()
     await asyncio.sleep(2 * azure.knobs.delete_seconds)
 
-    assert (await second.poll(ending.token, key="claim")).is_over
+    ended = await second.poll(ending.token, key="claim")
+    assert ended.state is not OperationState.RUNNING
     assert len(azure.ledger.calls_of(Call.DELETE_POOL)) == 1
     assert azure.ledger.alive() == []
 

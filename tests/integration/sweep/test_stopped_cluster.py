@@ -6,13 +6,16 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
 from activities.clients.kubernetes import KubernetesClient
 from activities.context import ActivityContext, ActivitySettings, open_context
+from activities.node_claim.reading import LABEL_NODE_CLAIM
 from activities.provisioners import MachineRequest
 from activities.provisioners.azure_settings import AzureSettings
+from api import names
 from api import payloads as p
 from planner.world import PlatformSettings
 from presets.loader import load_catalogue
@@ -33,13 +36,16 @@ async def azure() -> AsyncIterator[AzureEmulator]:
 async def aks(
     kube: KubernetesClient, azure: AzureEmulator, namespace: str
 ) -> AsyncIterator[ActivityContext]:
-    settings = ActivitySettings(
-        platform=PlatformSettings(provisioner="aks"),
+    async with open_context(settings_of("aks", azure, namespace), kube, load_catalogue()) as opened:
+        yield opened
+
+
+def settings_of(provisioner: str, azure: AzureEmulator, namespace: str) -> ActivitySettings:
+    return ActivitySettings(
+        platform=PlatformSettings(provisioner=provisioner),
         azure=AzureSettings(SUBSCRIPTION, RESOURCE_GROUP, CLUSTER, endpoint=azure.base_url),
         watch_namespace=namespace,
     )
-    async with open_context(settings, kube, load_catalogue()) as opened:
-        yield opened
 
 
 async def stray_pool(aks: ActivityContext, azure: AzureEmulator, namespace: str) -> str:
@@ -103,3 +109,39 @@ async def test_a_pool_of_somebody_else_is_not_touched(
     mistaken = await world.sweeper.repair(machine_stray("gpupool"))
     assert mistaken.outcome is p.RepairOutcome.PASSED
     assert [pool.name for pool in azure.ledger.alive()] == ["gpupool"]
+
+
+@pytest.mark.parametrize("provisioner", ["aks", "aks-arc"])
+async def test_a_pool_is_ours_by_its_tags_and_not_by_labels_that_anybody_may_write(
+    kube: KubernetesClient,
+    azure: AzureEmulator,
+    temporal: Client,
+    namespace: str,
+    provisioner: str,
+) -> None:
+    kind = "arc" if provisioner == "aks-arc" else "aks"
+    settings = settings_of(provisioner, azure, namespace)
+    async with open_context(settings, kube, load_catalogue()) as ctx:
+        name = await stray_pool(ctx, azure, namespace)
+        labels = {LABEL_NODE_CLAIM: "upstreams", names.LABEL_WORKSPACE: "chat"}
+        properties = {"vmSize": INSTANCE_TYPE, "count": 1, "nodeLabels": labels}
+        azure.cloud.put_pool(
+            azure.cloud.clusters[kind, CLUSTER],
+            "upstreams",
+            {"properties": properties},
+            client_request_id="gpu-provisioner",
+        )
+        world = World(ctx, temporal, namespace)
+
+        strays = await world.sweeper.look_later()
+
+        assert strays[name].action is p.StrayAction.DELETE
+        assert "upstreams" not in strays
+        assert (await world.sweeper.repair(strays[name])).outcome is p.RepairOutcome.REPAIRED
+        mistaken = await world.sweeper.repair(machine_stray("upstreams"))
+        assert mistaken.outcome is p.RepairOutcome.PASSED
+
+        async def is_gone() -> bool:
+            return [pool.name for pool in azure.ledger.alive()] == ["upstreams"]
+
+        await eventually(is_gone, what="the end of our pool alone")

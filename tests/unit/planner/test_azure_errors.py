@@ -26,7 +26,6 @@ from planner.azure_errors import (
     UNREACHABLE,
     AzureFailure,
     Cause,
-    Exhausts,
     judge,
     read_failure,
 )
@@ -45,7 +44,7 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "error", "exhausts", "code"),
+    ("status", "body", "error", "code"),
     [
         pytest.param(
             400,
@@ -56,7 +55,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 "quota 4, requested quota 6.",
             ),
             QuotaExceeded,
-            Exhausts.PRIORITY,
             "ErrCode_InsufficientVCPUQuota",
             id="the region's vCPUs are used up",
         ),
@@ -68,7 +66,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 "for region eastus.",
             ),
             QuotaExceeded,
-            Exhausts.FAMILY,
             "ErrCode_InsufficientVCPUQuota",
             id="the family's vCPUs are used up",
         ),
@@ -81,7 +78,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 "LowPriorityCores quota. Additional details - Deployment Model: Resource Manager",
             ),
             QuotaExceeded,
-            Exhausts.PRIORITY,
             "OperationNotAllowed",
             id="spot has a quota of its own",
         ),
@@ -96,7 +92,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 'Total Regional Cores quota."}]}',
             ),
             QuotaExceeded,
-            Exhausts.PRIORITY,
             "BadRequest",
             id="a quota quoted inside words",
         ),
@@ -112,7 +107,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 "NodeProvisioning",
             ),
             InsufficientCapacity,
-            Exhausts.ZONE,
             "ZonalAllocationFailed",
             id="no machine in this zone, wrapped by AKS",
         ),
@@ -129,7 +123,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 ],
             ),
             InsufficientCapacity,
-            Exhausts.SIZE,
             "OverconstrainedAllocationRequest",
             id="too many constraints",
         ),
@@ -142,7 +135,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 "location 'westus'.  For more details, please visit https://aka.ms/cpu-quota",
             ),
             InsufficientCapacity,
-            Exhausts.SIZE,
             "BadRequest",
             id="a size that the subscription may not use",
         ),
@@ -157,7 +149,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 'received for this subscription."',
             ),
             Throttled,
-            Exhausts.NOTHING,
             "TooManyRequests",
             id="AKS was throttled by Compute",
         ),
@@ -170,7 +161,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 "in progress, please wait for it to finish before starting a new operation.",
             ),
             Conflict,
-            Exhausts.NOTHING,
             "OperationNotAllowed",
             id="another operation runs",
         ),
@@ -179,7 +169,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
             # Azure/AKS#1913
             failed("Canceled", "The operation was canceled by a later operation 1-2-3."),
             Conflict,
-            Exhausts.NOTHING,
             "Canceled",
             id="a later operation took over",
         ),
@@ -187,7 +176,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
             409,
             flat("OperationNotAllowed", "Something that nobody foresaw."),
             ProviderFailed,
-            Exhausts.NOTHING,
             "OperationNotAllowed",
             id="not allowed, in words that may last, is shown",
         ),
@@ -200,7 +188,6 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
                 "'Microsoft.ContainerService/managedClusters/agentPools/write' over scope 'y'.",
             ),
             AccessDenied,
-            Exhausts.EVERYTHING,
             "AuthorizationFailed",
             id="no right to buy",
         ),
@@ -208,32 +195,24 @@ def failed(code: str, message: str, **more: object) -> dict[str, object]:
             404,
             flat("NotFound", "Could not find the agentpool", subcode="GetAgentPool_NotFound"),
             ProviderFailed,
-            Exhausts.NOTHING,
             "NotFound",
             id="a pool that is not there, where one must be",
         ),
-        pytest.param(
-            500, "", ClusterUnavailable, Exhausts.NOTHING, "HTTP 500", id="an answer without words"
-        ),
-        pytest.param(
-            418, {}, ProviderFailed, Exhausts.NOTHING, "HTTP 418", id="an answer nobody foresaw"
-        ),
+        pytest.param(500, "", ClusterUnavailable, "HTTP 500", id="an answer without words"),
+        pytest.param(418, {}, ProviderFailed, "HTTP 418", id="an answer nobody foresaw"),
         pytest.param(
             200,
             {"name": "1", "status": "Canceled"},
             ProviderFailed,
-            Exhausts.NOTHING,
             CANCELED,
             id="canceled without a word",
         ),
     ],
 )
-def test_a_refusal_means(
-    status: int, body: object, error: type[PlatformError], exhausts: Exhausts, code: str
-) -> None:
+def test_a_refusal_means(status: int, body: object, error: type[PlatformError], code: str) -> None:
     verdict = judge(read_failure(status, body))
 
-    assert (verdict.error, verdict.exhausts, verdict.code) == (error, exhausts, code)
+    assert (verdict.error, verdict.code) == (error, code)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_spot_comes_first_and_nobody_knows_its_price(
     assert decision.usd_per_hour == expected[0][1]
 
 
-@pytest.mark.parametrize("provisioner", ["onebox", "byo"])
+@pytest.mark.parametrize("provisioner", ["onebox", "byo", "aks-arc"])
 def test_where_no_machines_are_bought_there_is_no_spot(provisioner: str) -> None:
     decision = planned(PlatformSettings(provisioner=provisioner), capacityType="spot")
     assert [paid for _, paid, _, _ in tried(decision)] == ["on-demand"]

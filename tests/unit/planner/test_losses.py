@@ -14,8 +14,9 @@ from planner.losses import (
     REPLACEMENTS_PER_HOUR,
     Losses,
     budget_left,
+    gone_claims,
     losses,
-    may_replace,
+    recent_claims,
 )
 from planner.node_health import NODE_LOST_SECONDS
 from planner.node_matching import NodeNeed
@@ -205,18 +206,18 @@ def test_those_that_still_serve_are_kept_before_those_that_do_not() -> None:
 
 def test_a_large_set_may_lose_one_in_its_first_hour() -> None:
     claims = tuple(claim(str(index), created_at=NOW) for index in range(8))
-    assert may_replace(claims, 8, NOW) == ""
+    assert budget_left(claims, 8, NOW) == REPLACEMENTS_PER_HOUR
     more = tuple(claim(str(index), created_at=NOW) for index in range(8 + REPLACEMENTS_PER_HOUR))
-    assert "within an hour" in may_replace(more, 8, NOW)
+    assert budget_left(more, 8, NOW) == 0
 
 
 def test_claims_that_never_came_up_do_not_count() -> None:
     failed = tuple(claim(str(i), is_ready=False, is_initialized=False) for i in range(9))
-    assert may_replace(tuple(replace(one, created_at=NOW) for one in failed), 1, NOW) == ""
+    assert budget_left(tuple(replace(one, created_at=NOW) for one in failed), 1, NOW) > 0
 
 
 def test_without_a_time_nothing_is_forbidden() -> None:
-    assert may_replace((), 1, None, young(99)) == ""
+    assert budget_left((), 1, None, young(99)) > 0
 
 
 # --- Total ----------------------------------------------------------------------------------------
@@ -268,3 +269,30 @@ def test_no_more_is_replaced_than_the_budget_allows(
     to_be_bought = max(0, count - len(living - set(found.replaced)))
     needed_anyway = max(0, count - len(living))
     assert to_be_bought - needed_anyway <= budget_left(claims, count, now, gone)
+
+
+# --- What the workflow remembers ------------------------------------------------------------------
+
+
+def test_claims_that_came_up_and_are_gone_count_for_an_hour() -> None:
+    bought = claim("a", uid="claim-a", created_at=NOW)
+    known = recent_claims((bought,), {}, NOW + timedelta(minutes=1))
+    assert known == {"claim-a": NOW}
+    assert gone_claims((bought,), known) == ()
+    for minutes, counts in ((2, True), (59, True), (60, False)):
+        known = recent_claims((), known, NOW + timedelta(minutes=minutes))
+        assert gone_claims((), known) == ((NOW,) if counts else ()), minutes
+
+
+def test_claims_that_never_came_up_do_not_count_when_they_are_gone() -> None:
+    failed = claim("a", created_at=NOW, is_ready=False, is_initialized=False)
+    assert recent_claims((failed,), {}, NOW) == {}
+
+
+def test_claims_from_long_ago_take_no_room() -> None:
+    assert recent_claims((claim("a"),), {"b": LONG_AGO}, NOW) == {}
+
+
+def test_a_time_without_a_zone_can_be_compared() -> None:
+    naive = claim("a", created_at=NOW.replace(tzinfo=None))
+    assert recent_claims((naive,), {"b": NOW.replace(tzinfo=None)}, NOW) == {"a": NOW, "b": NOW}

@@ -11,7 +11,6 @@ from api.payloads import NodeClaimRef, Problem, ReportNodeClaimInput
 from planner.facts import claim_facts
 from planner.node_claims import (
     missing_for_initialized,
-    node_is_initialized,
     render_node_claim_status,
 )
 from planner.world import NodeFacts
@@ -127,8 +126,7 @@ def test_what_is_written_is_read_back_as_facts() -> None:
         (NodeFacts("n", is_ready=True, gpu_capacity=2), ""),
     ],
 )
-def test_a_node_is_initialized_once_it_is_ready_and_shows_its_gpus(
+def test_a_node_lacks_nothing_once_it_is_ready_and_shows_its_gpus(
     node: NodeFacts | None, lacks: str
 ) -> None:
     assert missing_for_initialized(node, 2) == lacks
-    assert node_is_initialized(node, 2) is (not lacks)

@@ -9,11 +9,24 @@ import pytest
 from api import names
 from planner.node_matching import LabelRequirement, NodeNeed, explain_shortage
 from planner.placement import Placement, place
-from planner.world import ClaimFacts, NodeFacts, WorkloadFacts, World
+from planner.world import (
+    ClaimFacts,
+    NodeFacts,
+    NodeFault,
+    NodeSignal,
+    SignalWeight,
+    WorkloadFacts,
+    World,
+)
 
 UID = "uid-1"
 TYPE = "onebox.small"
 NEED = NodeNeed(workspace_uid=UID, count=1, instance_type=TYPE)
+
+
+SICK = NodeSignal(NodeFault.XID, SignalWeight.FAULT, "condition XIDErrors")
+TAKEN_BACK = NodeSignal(NodeFault.PREEMPTED, SignalWeight.NOTICE, "a notice of preemption")
+WARM = NodeSignal(NodeFault.THERMAL, SignalWeight.WARNING, "condition Warm")
 
 
 def claim_name(index: int, instance_type: str = TYPE) -> str:
@@ -64,6 +77,10 @@ def chosen(placement: Placement) -> tuple[list[int], list[str]]:
         ("it is cordoned", {"is_schedulable": False}),
         ("it is tainted for others", {"blocking_taint": "team=ml:NoSchedule"}),
         ("it was declared lost", {"is_out_of_service": True}),
+        ("it is being deleted", {"is_deleting": True}),
+        ("a fault was reported, nobody knows since when", {"signals": (SICK,)}),
+        ("the cloud takes it back", {"signals": (TAKEN_BACK,)}),
+        ("some of its GPUs are broken", {"gpu_total": 2}),
         ("its GPUs are not there", {"gpu_capacity": 0}),
         ("it is of another type", {"labels": {names.LABEL_INSTANCE_TYPE: "onebox.large"}}),
         ("it has no type", {"labels": {}}),
@@ -80,6 +97,15 @@ def chosen(placement: Placement) -> tuple[list[int], list[str]]:
 def test_an_existing_node_is_passed_over(sentence: str, facts: dict[str, object]) -> None:
     world = World(nodes=(node("a", **facts),))
     assert chosen(placed(world)) == ([0], []), sentence
+
+
+def test_a_node_with_a_warning_is_good_enough_to_begin_on() -> None:
+    assert chosen(placed(World(nodes=(node("a", signals=(WARM,)),)))) == ([], ["a"])
+
+
+def test_what_runs_on_a_sick_node_stays_there() -> None:
+    world = World(nodes=(node("a", signals=(SICK,)),), workloads=(workload("a", ready=0),))
+    assert chosen(placed(world)) == ([], ["a"])
 
 
 def test_an_existing_node_that_matches_is_used_before_one_is_bought() -> None:
@@ -291,6 +317,7 @@ def test_a_shortage_says_how_many_match_and_why_the_others_do_not() -> None:
         node("a"),
         node("b", is_ready=False),
         node("full"),
+        node("hot", signals=(SICK,)),
         *[node(f"large-{index}", labels={}) for index in range(5)],
     ]
     need = replace(NEED, count=2)
@@ -298,8 +325,8 @@ def test_a_shortage_says_how_many_match_and_why_the_others_do_not() -> None:
     assert message == explain_shortage(nodes[::-1], need, {"full": 1}, ["a"])
     assert message.startswith(
         "2 nodes of onebox.small with at least 1 GPU needed, 1 usable; of the others: 1 not ready "
-        "(b), 5 of another instance type (large-0, large-1, large-2 and 2 more), 1 with fewer than "
-        "1 free GPU (full). "
+        "(b), 5 of another instance type (large-0, large-1, large-2 and 2 more), 1 sick: xid, "
+        "condition XIDErrors (hot), 1 with fewer than 1 free GPU (full). "
     )
     assert "resource.preferredNodes" in message
 

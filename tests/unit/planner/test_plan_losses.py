@@ -88,6 +88,7 @@ def test_a_node_that_is_silent_is_waited_for_until_it_is_lost() -> None:
     assert decision.steps == [Step.NODES]
     assert [claim.name for claim in decision.claims] == [name]
     assert decision.deadlines.nodes_seconds == 501
+    assert decision.look_again_at == NOW + timedelta(seconds=500)
     late = replace(silent, since=LONG_AGO)
     simulation.nodes[name] = replace(simulation.nodes[name], signals=(late,))
     assert planned(simulation).lost_claims == [name]

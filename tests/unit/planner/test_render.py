@@ -242,8 +242,8 @@ def claim(workspace: Any = None, **settings: Any) -> dict[str, Any]:
     )
 
 
-def claim_of(spec: ClaimSpec) -> dict[str, Any]:
-    return render_node_claim(gen.workspace(), spec, gen.preset(), gen.settings())
+def claim_of(spec: ClaimSpec, **settings: Any) -> dict[str, Any]:
+    return render_node_claim(gen.workspace(), spec, gen.preset(), gen.settings(**settings))
 
 
 def requirement(claim: dict[str, Any], key: str) -> list[str]:
@@ -312,6 +312,32 @@ def test_a_node_stands_in_the_zone_of_its_offer() -> None:
     assert requirement(body, "topology.kubernetes.io/zone") == ["westus3-1"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "region", "zone", "labels"),
+    [
+        pytest.param("AKSNodeClass", "westus3", "1", ["westus3-1"], id="Azure"),
+        pytest.param("EC2NodeClass", "us-east-1", "a", ["us-east-1a"], id="AWS"),
+        pytest.param("AKSNodeClass", "westus3", "westus3-1", ["westus3-1"], id="a label already"),
+        pytest.param("AKSNodeClass", "", "1", None, id="no Node's label can be made of it"),
+        pytest.param("AgentPoolNodeClass", "westus3", "1", ["1"], id="our own pools take numbers"),
+    ],
+)
+def test_karpenter_is_asked_for_a_zone_as_its_nodes_are_labelled(
+    kind: str, region: str, zone: str, labels: list[str] | None
+) -> None:
+    spec = gen.claim().model_copy(update={"zone": zone})
+    body = claim_of(spec, node_class_kind=kind, region=region)
+    keys = {one["key"] for one in body["spec"]["requirements"]}
+    assert ("topology.kubernetes.io/zone" in keys) is (labels is not None)
+    if labels is not None:
+        assert requirement(body, "topology.kubernetes.io/zone") == labels
+
+
+def test_a_claim_of_ours_says_for_good_which_provisioner_has_its_machine() -> None:
+    assert claim(provisioner="aks")["metadata"]["annotations"]["kaito.sh/provisioner"] == "aks"
+    assert "kaito.sh/provisioner" not in claim(**OF_KARPENTER)["metadata"]["annotations"]
+
+
 def test_any_zone_will_do_for_an_offer_without_one() -> None:
     keys = {one["key"] for one in claim()["spec"]["requirements"]}
     assert "topology.kubernetes.io/zone" not in keys
@@ -348,7 +374,10 @@ def test_a_workspace_may_name_a_node_class_where_karpenter_makes_the_nodes() -> 
 
 
 def test_the_family_of_the_nodes_image_is_passed_on() -> None:
-    assert claim()["metadata"]["annotations"] == {names.ANNOTATION_DO_NOT_DISRUPT: "true"}
+    assert claim(provisioner="aks")["metadata"]["annotations"] == {
+        names.ANNOTATION_DO_NOT_DISRUPT: "true",
+        "kaito.sh/provisioner": "aks",
+    }
     annotations = {names.ANNOTATION_NODE_IMAGE_FAMILY: "azurelinux"}
     chosen = claim(gen.workspace(metadata={"annotations": annotations}))
     assert chosen["metadata"]["annotations"][names.ANNOTATION_NODE_IMAGE_FAMILY] == "azurelinux"

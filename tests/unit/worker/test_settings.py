@@ -268,17 +268,23 @@ def test_claims_of_karpenter_name_its_node_class() -> None:
             "KAITO_NODE_CLASS_NAME": "gpu",
             "KAITO_NODE_CLASS_CREATE": "true",
             "KAITO_NODE_CLASS_CLUSTER": "prod",
+            "KAITO_NODE_CLASS_TAGS": "team=ml, cost-center = 12,empty=",
+            "KAITO_NODE_CLASS_REGION": "us-east-1",
         }
     ).activities
     assert settings.platform.node_class_group == "karpenter.k8s.aws"
     assert settings.node_class.name == "gpu"
     assert settings.node_class.cluster_name == "prod"
+    assert settings.node_class.tags == {"team": "ml", "cost-center": "12", "empty": ""}
+    assert settings.platform.region == "us-east-1"
 
 
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
         ({"KAITO_NODE_CLASS_KIND": "GcpNodeClass"}, "KAITO_NODE_CLASS_GROUP"),
+        ({"KAITO_NODE_CLASS_TAGS": "team"}, "KAITO_NODE_CLASS_TAGS is 'team'; set it to tags"),
+        ({"KAITO_NODE_CLASS_TAGS": "a=1,a=2"}, "each key once"),
         (
             {"KAITO_NODE_CLASS_KIND": "EC2NodeClass", "KAITO_NODE_CLASS_CREATE": "true"},
             "finds its subnets by the cluster's name",

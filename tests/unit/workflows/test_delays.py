@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,3 +34,20 @@ def test_a_thousand_entities_do_not_look_at_the_same_time() -> None:
     assert min(looks) >= limits.RESYNC_SECONDS * (1 - limits.RESYNC_JITTER)
     assert max(looks) <= limits.RESYNC_SECONDS * (1 + limits.RESYNC_JITTER)
     assert len(looks) > 200
+
+
+@pytest.mark.parametrize(
+    ("sentence", "due_in_seconds", "delay"),
+    [
+        ("no moment was named", None, 600),
+        ("the moment comes first", 100, 100),
+        ("the other delay ends first", 601, 600),
+        ("the moment is over", -5, limits.LOOK_AGAIN_LEAST_SECONDS),
+    ],
+)
+def test_a_named_moment_comes_before_a_longer_delay(
+    sentence: str, due_in_seconds: float | None, delay: float
+) -> None:
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    due_at = None if due_in_seconds is None else now + timedelta(seconds=due_in_seconds)
+    assert delays.until(due_at, now, 600) == delay, sentence

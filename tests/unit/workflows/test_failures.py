@@ -16,7 +16,12 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from api.errors import BY_REASON, PlatformError, Remedy
 from api.payloads import Problem
-from workflows.failures import ActivityFailed, from_activity_error, remedy_for
+from workflows.failures import (
+    ActivityFailed,
+    from_activity_error,
+    is_of_machine,
+    remedy_for,
+)
 from workflows.outcomes import Blocked, Waiting, of_failure
 
 
@@ -98,3 +103,13 @@ def test_only_what_an_edit_mends_blocks(reason: str) -> None:
         case Remedy.FAST_RETRY:
             assert isinstance(outcome, Waiting)
             assert outcome.problem is None
+
+
+def test_only_who_looked_at_a_machine_can_say_that_it_did_not_come_up() -> None:
+    told = ApplicationError("the node never joined", type="DeadlineExceeded")
+    assert is_of_machine(from_activity_error(activity_error(told)))
+    nobody_worked = from_activity_error(timed_out(TimeoutType.SCHEDULE_TO_START))
+    assert nobody_worked.problem.reason == "DeadlineExceeded"
+    assert not is_of_machine(nobody_worked)
+    other = ApplicationError("HTTP 500", type="ProviderFailed")
+    assert not is_of_machine(from_activity_error(activity_error(other)))

@@ -9,13 +9,28 @@ import pytest
 from tests.harness.cluster import ROOT
 from worker import cli
 
-SETTINGS = sorted(set(re.findall(r'"(KAITO_[A-Z_]+)"', (ROOT / "worker/settings.py").read_text())))
+SETTINGS = sorted(
+    name
+    for module in ("worker/settings.py", "worker/node_settings.py")
+    for name in set(re.findall(r'"(KAITO_[A-Z_]+)"', (ROOT / module).read_text()))
+)
 
 
 def is_told(name: str, text: str) -> bool:
-    """Whether a setting is named; `KAITO_HTTP_HOST, _PORT` names two."""
-    stem, _, last = name.rpartition("_")
-    return name in text or re.search(rf"{stem}_[A-Z]+, _{last}\b", text) is not None
+    """Whether a setting is named; `KAITO_NODE_CLASS_DISK_GIB, _IMAGE_FAMILY` names two."""
+    parts = name.split("_")
+    return name in text or any(
+        re.search(
+            rf"\b{'_'.join(parts[:count])}_[A-Z]+[^.]{{0,160}}? _{'_'.join(parts[count:])}\b", text
+        )
+        for count in range(2, len(parts))
+    )
+
+
+def test_a_setting_that_nobody_tells_is_noticed() -> None:
+    text = cli.parser().format_help()
+    assert not is_told("KAITO_NODE_CLASS_COLOR", text)
+    assert not is_told("KAITO_HTTP_ROLE", text)
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from activities.context import PROVISIONERS
 from tests.harness.cluster import ROOT
 from tests.unit.worker.plan.command_line import CommandLine, phi_4
-from worker import cli
+from worker import cli, plan_command
 
 LLAMA: dict[str, Any] = {
     "preset": "llama-3.3-70b-instruct",
@@ -317,6 +318,14 @@ def test_a_bad_setting_ends_with_2(
     printed = command_line.plan("-f", command_line.manifest())
     assert printed.code == 2
     assert "KAITO_HTTP_PORT" in printed.error
+
+
+@pytest.mark.parametrize("provisioner", ["any", *PROVISIONERS])
+def test_every_provisioner_that_can_be_set_can_be_planned_for(
+    command_line: CommandLine, provisioner: str
+) -> None:
+    printed = command_line.plan("-f", command_line.manifest(), "--provisioner", provisioner)
+    assert printed.code == plan_command.EXIT_PLANNED, printed.text + printed.error
 
 
 @pytest.mark.parametrize(
