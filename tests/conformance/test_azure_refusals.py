@@ -37,12 +37,12 @@ REFUSALS: Final = [
 ]
 LATE: Final = [name for name, error in CATALOGUE.items() if error.status == OPERATION_FAILED]
 
-PASSES: Final = [name for name in REFUSALS if EXPECTED[name][0].remedy is Remedy.FAST_RETRY]
+PASSES: Final = [name for name in REFUSALS if EXPECTED[name].remedy is Remedy.FAST_RETRY]
 SHOWN: Final = [name for name in (*REFUSALS, *LATE) if name not in PASSES]
 
 
 def shown_class(name: str) -> type[PlatformError]:
-    error = EXPECTED[name][0]
+    error = EXPECTED[name]
     # An operation that ended does not pass by looking again, as a refused request does.
     return ProviderFailed if error.remedy is Remedy.FAST_RETRY else error
 
