@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from onebox import binaries
+from onebox import binaries, cloud
 from onebox.binaries.catalogue import CATALOGUE, FOR_UP
 from onebox.errors import EXIT_CODE_INTERRUPTED, OneboxError
 
@@ -41,6 +41,8 @@ def run(chosen: argparse.Namespace) -> int:
                 worker=chosen.worker,
                 images=chosen.images,
                 node_limit=chosen.node_limit,
+                cloud=chosen.cloud,
+                azure_quotas=tuple(chosen.azure_quota),
             )
             up(options, Progress())
             return 0
@@ -89,6 +91,19 @@ def parser() -> argparse.ArgumentParser:
         dest="images",
         action="store_false",
         help="make neither the runtime image nor the weights, so no model can start",
+    )
+    up.add_argument(
+        "--cloud",
+        choices=cloud.KINDS,
+        help="where nodes come from: the node agent itself, or an emulated Azure above it, which "
+        "Azure's own SDK talks to (default: as this installation began, else onebox)",
+    )
+    up.add_argument(
+        "--azure-quota",
+        action="append",
+        default=[],
+        metavar="FAMILY=VCPUS",
+        help="a vCPU quota of the emulated subscription; may be given again",
     )
     _add_node_limit(up)
 

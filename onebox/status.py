@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from onebox import places, ports, processes
+from onebox import azure_emulator, cloud, places, ports, processes
 from onebox.agent.store import read_machines
 from onebox.errors import EXIT_CODE_NOT_WELL
 from onebox.node import lifecycle
@@ -96,6 +96,9 @@ def _programs() -> list[Row]:
     rows = []
     addresses = {name: (places.HOST_ADDRESS, port) for name, port in BRIDGE_ADDRESSES.items()}
     addresses |= {name: ("127.0.0.1", port) for name, port in LOOPBACK_ADDRESSES.items()}
+    chosen = cloud.kept()
+    if chosen is not None and chosen.is_azure:
+        addresses[azure_emulator.NAME] = (azure_emulator.HOST, places.PORT_AZURE)
     for name, (host, port) in addresses.items():
         process = processes.running(name)
         if process is None:

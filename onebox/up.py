@@ -15,7 +15,9 @@ import yaml
 
 from onebox import (
     ask,
+    azure_emulator,
     binaries,
+    cloud,
     cluster_dns,
     control_plane,
     down,
@@ -67,6 +69,9 @@ class Options:
     worker: bool = True
     images: bool = True
     node_limit: int = 2
+    cloud: str | None = None
+    """See `onebox.cloud`; None: what this installation began with."""
+    azure_quotas: tuple[str, ...] = ()
 
 
 def up(options: Options, progress: Progress) -> None:
@@ -79,7 +84,10 @@ def up(options: Options, progress: Progress) -> None:
     preflight.check(with_model=options.images)
     with lock.hold("up"):
         network.require_ours()
-        platform = Platform(options, progress)
+        chosen = cloud.settle(options.cloud, options.azure_quotas)
+        if chosen.is_azure:
+            azure_emulator.require(places.REPOSITORY)
+        platform = Platform(options, progress, chosen)
         platform.start()
         if options.workspace and options.worker:
             asyncio.run(_serve_example(progress))
@@ -89,13 +97,14 @@ def up(options: Options, progress: Progress) -> None:
 class Platform:
     """The steps of one `up`, and the way back."""
 
-    def __init__(self, options: Options, progress: Progress) -> None:
+    def __init__(self, options: Options, progress: Progress, chosen: cloud.Cloud) -> None:
         """Note what runs already: a failure must not touch that."""
         self._options = options
         self._progress = progress
         self._cancelled = threading.Event()
         self._before = {process.pid for process in processes.marked(places.run())}
         self._had_state = (places.run() / "etcd").exists()
+        self._cloud = chosen
         self._made_bridge = False
         self._made_system_node = False
 
@@ -153,9 +162,12 @@ class Platform:
             steps.append(Step("runtime image", self._push_runtime_image, of_images))
             # The image's own libraries convert the weights.
             steps.append(Step("weights", self._push_weights, ("runtime image",)))
+        if self._cloud.is_azure:
+            steps.append(Step("azure emulator", self._start_azure_emulator, ("agent",)))
         if self._options.worker:
-            of_worker = ("temporal", "crds", "agent", "system node")
-            steps.append(Step("worker", self._start_worker, of_worker))
+            of_worker = ["temporal", "crds", "agent", "system node"]
+            of_worker += ["azure emulator"] if self._cloud.is_azure else []
+            steps.append(Step("worker", self._start_worker, tuple(of_worker)))
         return steps
 
     # --- Steps ----------------------------------------------------------------------------------
@@ -231,6 +243,14 @@ class Platform:
             f"serves on {places.AGENT_URL}",
         )
 
+    def _start_azure_emulator(self) -> None:
+        self._launch(
+            azure_emulator.program(self._cloud),
+            azure_emulator.is_serving,
+            azure_emulator.READY_DEADLINE_SECONDS,
+            f"serves on {places.AZURE_URL}",
+        )
+
     def _push_runtime_image(self) -> None:
         runtime.ensure(_registry_client(), self._progress.about("runtime image"))
 
@@ -239,7 +259,7 @@ class Platform:
 
     def _start_worker(self) -> None:
         self._launch(
-            worker_process.worker(),
+            worker_process.worker(self._cloud),
             lambda: worker_process.answers(f"{places.WORKER_URL}/readyz"),
             worker_process.READY_DEADLINE_SECONDS,
             "is ready",

@@ -7,7 +7,8 @@ import urllib.error
 import urllib.request
 from typing import Final
 
-from onebox import places
+from onebox import azure_emulator, places
+from onebox.cloud import Cloud
 from onebox.cluster_dns import PLATFORM_NAMESPACE
 from onebox.processes import Program
 
@@ -27,8 +28,13 @@ def agent(node_limit: int) -> Program:
     )
 
 
-def worker() -> Program:
-    """Return the worker with the settings of this machine."""
+def worker(cloud: Cloud) -> Program:
+    """Return the worker with the settings of this machine and its cloud."""
+    nodes = (
+        azure_emulator.worker_environment()
+        if cloud.is_azure
+        else {"KAITO_PROVISIONER": "onebox", "KAITO_ONEBOX_ENDPOINT": places.AGENT_URL}
+    )
     return Program(
         name="worker",
         command=[sys.executable, "-m", "worker"],
@@ -37,8 +43,7 @@ def worker() -> Program:
             "KUBECONFIG": str(places.kubeconfig()),
             "TEMPORAL_ADDRESS": places.TEMPORAL_ADDRESS,
             "TEMPORAL_NAMESPACE": "default",
-            "KAITO_PROVISIONER": "onebox",
-            "KAITO_ONEBOX_ENDPOINT": places.AGENT_URL,
+            **nodes,
             "KAITO_IMAGE_REGISTRY": places.REGISTRY,
             "KAITO_REGISTRY_PLAIN_HTTP": "true",
             "KAITO_DEFAULT_INSTANCE_TYPE": "onebox.small",

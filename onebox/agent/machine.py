@@ -22,6 +22,14 @@ LABEL_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A DNS label: the name becomes a Node's name and a host name."""
 
+_TYPE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+"""A label's value: the type becomes one."""
+
+_PROVIDER_ID: Final = re.compile(r"[a-z][a-z0-9-]*://[!-~]+")
+
+MAX_GPUS: Final = 16
+"""Of one machine; the largest that are sold have as many."""
+
 
 class Refused(Exception):
     """A request that can't be followed, with the code that the contract gives it."""
@@ -46,15 +54,20 @@ class Machine:
     tags: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
+    given_provider_id: str = ""
+    given_gpu_count: int | None = None
+    """Both from a cloud that stands above the agent; else the agent's own count."""
 
     @property
     def provider_id(self) -> str:
         """Return what the Node carries as `spec.providerID`."""
-        return f"onebox:///{self.name}"
+        return self.given_provider_id or f"onebox:///{self.name}"
 
     @property
     def gpu_count(self) -> int:
         """Return how many GPUs the node announces."""
+        if self.given_gpu_count is not None:
+            return self.given_gpu_count
         return GPU_COUNTS[self.instance_type]
 
     @property
@@ -91,6 +104,8 @@ class Machine:
             "index": self.index,
             "labels": dict(self.labels),
             "taints": [dict(taint) for taint in self.taints],
+            "givenProviderID": self.given_provider_id,
+            "givenGpuCount": self.given_gpu_count,
         }
 
     @classmethod
@@ -106,6 +121,8 @@ class Machine:
             tags=record["tags"],
             labels=record["labels"],
             taints=tuple(record["taints"]),
+            given_provider_id=record.get("givenProviderID", ""),
+            given_gpu_count=record.get("givenGpuCount"),
         )
 
 
@@ -119,8 +136,8 @@ def requested_machine(
     """
     if not _NAME.fullmatch(name) or name == SYSTEM_NODE:
         raise Refused(400, "BadRequest", f"{name!r} can't be a node's name: use a-z, 0-9 and -")
-    instance_type = body.get("instanceType")
-    if not isinstance(instance_type, str) or instance_type not in GPU_COUNTS:
+    instance_type, gpu_count = body.get("instanceType"), _gpu_count(body)
+    if not isinstance(instance_type, str) or not _is_known(instance_type, gpu_count):
         known = ", ".join(sorted(GPU_COUNTS))
         raise Refused(
             400, "SkuNotAvailable", f"there is no instance type {instance_type!r}; known: {known}"
@@ -133,7 +150,32 @@ def requested_machine(
         tags=_strings(body, "tags"),
         labels=_strings(body, "labels"),
         taints=_taints(body),
+        given_provider_id=_provider_id(body),
+        given_gpu_count=gpu_count,
     )
+
+
+def _is_known(instance_type: str, gpu_count: int | None) -> bool:
+    """Say whether a machine of this type can be made; who brings the count may name any type."""
+    if gpu_count is None:
+        return instance_type in GPU_COUNTS
+    return _TYPE.fullmatch(instance_type) is not None
+
+
+def _gpu_count(body: Mapping[str, Any]) -> int | None:
+    found = body.get("gpuCount")
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MAX_GPUS:
+        raise Refused(400, "BadRequest", f"gpuCount must be a whole number from 0 to {MAX_GPUS}")
+    return found
+
+
+def _provider_id(body: Mapping[str, Any]) -> str:
+    found = body.get("providerID", "")
+    if not isinstance(found, str) or (found and not _PROVIDER_ID.fullmatch(found)):
+        raise Refused(400, "BadRequest", "providerID must read cloud://path, without blanks")
+    return found
 
 
 def _strings(body: Mapping[str, Any], key: str) -> dict[str, str]:

@@ -15,7 +15,6 @@ from onebox.agent.machine import Refused
 from onebox.agent.store import Store
 from onebox.kube import KubeClient
 
-DEFAULT_NODE_LIMIT: Final = 2
 HOST: Final = "127.0.0.1"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

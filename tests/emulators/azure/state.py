@@ -355,8 +355,9 @@ class Cloud:
         if error is not None:
             self._fail(pool, operation, "Failed", error)
             return
-        if not await self._call(self.on_pool_created, pool):
-            self._fail(pool, operation, "Failed", errors.late_internal_error())
+        error = await self._call(self.on_pool_created, pool)
+        if error is not None:
+            self._fail(pool, operation, "Failed", error)
             return
         pool.become("Succeeded")
         operation.end("Succeeded")
@@ -367,8 +368,8 @@ class Cloud:
         error = await self._wait(effect, seconds)
         if isinstance(effect, Cancel):
             error = errors.canceled()
-        if error is None and not await self._call(self.on_pool_deleted, pool):
-            error = errors.late_internal_error()
+        if error is None:
+            error = await self._call(self.on_pool_deleted, pool)
         if error is not None:
             pool.become("Failed", error)
             operation.end("Canceled" if isinstance(effect, Cancel) else "Failed", error)
@@ -408,12 +409,15 @@ class Cloud:
         pool.become(status, error)
         operation.end(status, error)
 
-    async def _call(self, hook: PoolHook | None, pool: Pool) -> bool:
+    async def _call(self, hook: PoolHook | None, pool: Pool) -> ArmError | None:
         if hook is None:
-            return True
+            return None
         try:
             await hook(pool)
+        except Refused as refused:
+            # What stands behind the pool says in Azure's words why there is nothing.
+            return refused.error
         except Exception:
             log.exception("the hook of pool %s failed", pool.name)
-            return False
-        return True
+            return errors.late_internal_error()
+        return None

@@ -90,6 +90,31 @@ def test_a_request_becomes_a_node_with_its_labels_and_taints() -> None:
     assert found.node.provider_id == "onebox:///gpu-1"
 
 
+def test_a_cloud_above_the_agent_brings_type_gpus_and_provider_id(store: Store) -> None:
+    body = BODY | {
+        "instanceType": "Standard_NC48ads_A100_v4",
+        "gpuCount": 3,
+        "providerID": "azure:///subscriptions/1/vmss/0",
+    }
+    asked = requested_machine("gpu-1", body, index=3, created_at="now")
+    store.keep(asked)
+    for found in (asked, *Store().all()):
+        assert found.gpu_count == 3
+        assert found.node.provider_id == found.provider_id == "azure:///subscriptions/1/vmss/0"
+        assert found.node.labels["node.kubernetes.io/instance-type"] == ("Standard_NC48ads_A100_v4")
+        assert found.to_answer()["providerID"] == "azure:///subscriptions/1/vmss/0"
+
+
+def test_a_machine_of_an_older_onebox_is_read_as_its_own(store: Store, run_folder: Path) -> None:
+    store.keep(machine("old"))
+    path = run_folder / "machines" / "old.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["givenProviderID"], record["givenGpuCount"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    (found,) = Store().all()
+    assert (found.provider_id, found.gpu_count) == ("onebox:///old", 1)
+
+
 def test_every_instance_type_of_the_catalogue_has_as_many_gpus_as_it_says() -> None:
     catalogue = load_catalogue()
     for name in ("onebox.small", "onebox.large"):
@@ -122,6 +147,13 @@ def test_a_name_that_no_node_can_have_is_refused(name: str) -> None:
         {"taints": ["a"]},
         {"taints": 5},
         {"taints": [{"key": "a", "effect": "NoSchedule", "more": "b"}]},
+        {"gpuCount": -1},
+        {"gpuCount": 17},
+        {"gpuCount": "1"},
+        {"gpuCount": True},
+        {"providerID": 5},
+        {"providerID": "azure"},
+        {"providerID": "azure://a b"},
     ],
 )
 def test_a_malformed_field_is_refused(wrong: dict[str, Any]) -> None:

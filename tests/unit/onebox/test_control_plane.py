@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from onebox import cluster_dns, control_plane, places, registry, temporal, worker_process
+from onebox import (
+    azure_emulator,
+    cluster_dns,
+    control_plane,
+    places,
+    registry,
+    temporal,
+    worker_process,
+)
+from onebox.cloud import AZURE_EMULATOR, Cloud
 from onebox.processes import Program
 
 MADE_LATER = {"etcd", "temporal.db"}
@@ -26,7 +35,8 @@ def programs(run_folder: Path, cache_folder: Path) -> Sequence[Program]:
         registry.registry(),
         temporal.server(),
         worker_process.agent(2),
-        worker_process.worker(),
+        worker_process.worker(Cloud()),
+        azure_emulator.program(Cloud(AZURE_EMULATOR)),
     )
 
 
@@ -77,7 +87,7 @@ def test_the_registry_keeps_its_layers_where_down_does_not_reach(
 
 
 def test_the_worker_is_told_where_everything_is(programs: Sequence[Program]) -> None:
-    settings = programs[-1].environment
+    settings = next(one for one in programs if one.name == "worker").environment
     assert settings["KUBECONFIG"] == str(places.kubeconfig())
     assert settings["KAITO_ONEBOX_ENDPOINT"] == "http://127.0.0.1:7070"
     assert settings["KAITO_IMAGE_REGISTRY"] == places.REGISTRY

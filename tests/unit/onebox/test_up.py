@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from onebox import lock, preflight, temporal
+from onebox.cloud import AZURE_EMULATOR, KINDS, Cloud
 from onebox.errors import EXIT_CODE_UNMET, OneboxError
 from onebox.progress import Progress
 from onebox.steps import check
@@ -22,7 +23,17 @@ def test_every_choice_gives_steps_that_can_all_run(
     workspace: bool, worker: bool, images: bool
 ) -> None:
     options = Options(workspace=workspace, worker=worker, images=images)
-    check(Platform(options, Progress())._steps())
+    for kind in KINDS:
+        check(Platform(options, Progress(), Cloud(kind))._steps())
+
+
+def test_an_emulated_azure_is_there_before_the_worker_that_asks_it() -> None:
+    steps = Platform(Options(), Progress(), Cloud(AZURE_EMULATOR))._steps()
+    needs = {step.name: step.needs for step in steps}
+    assert "azure emulator" in needs["worker"]
+    assert "agent" in needs["azure emulator"]
+    plain = Platform(Options(), Progress(), Cloud())._steps()
+    assert "azure emulator" not in {step.name for step in plain}
 
 
 def test_what_up_applies_is_in_the_repository() -> None:
