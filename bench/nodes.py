@@ -92,9 +92,9 @@ def _many_table(report: ManyReport) -> Table:
                 f"< {MAX_READY_SECONDS:.0f}",
                 verdict(seconds, MAX_READY_SECONDS),
             ),
-            ("seconds until all are gone again", round(report.gone_seconds, 1), "", ""),
+            ("calls that Azure throttled until then", report.throttled_count, "0", ""),
             ("pools bought", report.bought_count, f"{CLAIM_COUNT}", ""),
-            ("calls that Azure throttled", report.throttled_count, "", ""),
+            ("seconds until all are gone again", round(report.gone_seconds, 1), "", ""),
         ],
     )
 

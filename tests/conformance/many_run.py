@@ -41,6 +41,7 @@ class ManyReport:
     bought_count: int
     alive: list[str]
     throttled_count: int
+    """Until all were Ready; giving back is throttled by design, at one call a second."""
     calls: Mapping[str, int]
     """To Azure, by kind, until all were Ready."""
 
@@ -85,15 +86,15 @@ async def many_run(
             accept=lambda count: count == claim_count,
         )
         ready_at = time.monotonic()
-        calls = Counter(str(record.call) for record in azure.ledger.calls)
+        made = list(azure.ledger.calls)
         await asyncio.gather(*(end(name) for name in claims))
         return ManyReport(
             ready_seconds=ready_at - began_at,
             gone_seconds=time.monotonic() - ready_at,
             bought_count=len(azure.ledger.pools),
             alive=[pool.name for pool in azure.ledger.alive()],
-            throttled_count=sum(record.status == 429 for record in azure.ledger.calls),
-            calls=calls,
+            throttled_count=sum(record.status == 429 for record in made),
+            calls=Counter(str(record.call) for record in made),
         )
 
 

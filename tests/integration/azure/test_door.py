@@ -32,7 +32,8 @@ from tests.emulators.azure.errors import aks_throttled, arm_throttled
 from tests.harness.waiting import eventually
 from tests.integration.azure.parts import NAME, Clients, StaticCredential, spec
 
-SHORT = Deadlines(read_seconds=0.2, write_seconds=0.2, skus_seconds=0.2)
+SHORT = Deadlines(read_seconds=1.0, write_seconds=1.0, skus_seconds=1.0)
+"""Long enough for a busy machine to connect."""
 
 Send = Callable[[Clients, str], Awaitable[Any]]
 
