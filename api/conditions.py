@@ -50,6 +50,9 @@ class Reason(StrEnum):
     DELETING = "Deleting"
     NODE_LOST = "NodeLost"
     SUPERSEDED = "Superseded"
+    RESTORING = "Restoring"
+    ROLLED_BACK = "RolledBack"
+    AWAITING_APPROVAL = "AwaitingApproval"
 
 
 REASON_HELP: Final[dict[Reason, str]] = {
@@ -61,6 +64,17 @@ REASON_HELP: Final[dict[Reason, str]] = {
     Reason.DELETING: "The Workspace was deleted and its resources are being removed.",
     Reason.NODE_LOST: "A node that was ready is gone or not ready; the platform repairs it.",
     Reason.SUPERSEDED: "A newer spec replaced this operation.",
+    Reason.RESTORING: (
+        "The revision that the spec asks for failed, and the last good one is being brought back. "
+        "Nobody needs to act."
+    ),
+    Reason.ROLLED_BACK: (
+        "The last good revision serves, because the one that the spec asks for failed. Correct the "
+        "spec, or send `retry` to try it again."
+    ),
+    Reason.AWAITING_APPROVAL: (
+        "`rollout.requireApproval` is set; an operator who agrees with the edit sends `approve`."
+    ),
 }
 """One sentence and who acts, per reason; `docs/reasons.md` is generated from it."""
 

@@ -36,6 +36,7 @@ async def plan_workspace(_: p.PlanInput) -> p.WorkspacePlan:
 async def adopt_workspace(_: p.AdoptInput) -> p.AdoptResult:
     """Put the finalizer on the Workspace and record the revision, before the first resource.
 
+    A revision that is asked for again keeps its record, which becomes the newest one.
     Idempotent by: finalizer and ControllerRevision `<workspace>-<revision>`. Retries on:
     ClusterUnavailable. Gives up on: HubUnavailable (the model is no longer remembered from
     planning). Heartbeats: no. Typical 0.05 s, worst 25 s.
@@ -130,10 +131,32 @@ async def release_surplus_claims(_: p.ReleaseClaimsInput) -> p.ReleaseClaimsResu
 
 @activity.defn
 async def retire_workloads(_: p.RetireWorkloadsInput) -> p.RetireWorkloadsResult:
-    """Remove workloads of revisions that no longer count, and wait until their pods are gone.
+    """Scale workloads of earlier revisions to nothing, and wait until their pods are gone.
 
-    Idempotent by: StatefulSet names. Gives up on: DeadlineExceeded. Heartbeats: yes. Typical 2 s
-    to 1 min (the pods' grace period).
+    The workloads stay, so that a rollback is a matter of scaling. Pods answer what they were asked
+    before they end. Idempotent by: StatefulSet names. Gives up on: DeadlineExceeded. Heartbeats:
+    yes. Typical 2 s to 1 min (the pods' grace period).
+    """
+    _contract_only()
+
+
+@activity.defn
+async def mark_revision(_: p.MarkRevisionInput) -> p.MarkRevisionResult:
+    """Record what became of a revision, and remove the oldest ones with their workloads.
+
+    Idempotent by: annotations of the ControllerRevision `<workspace>-<revision>`. A record that is
+    gone is no error. Retries on: ClusterUnavailable. Heartbeats: no. Typical 0.05 s, worst 10 s.
+    """
+    _contract_only()
+
+
+@activity.defn
+async def restore_spec(_: p.RestoreSpecInput) -> p.RestoreSpecResult:
+    """Make the Workspace's spec what it was when the revision was recorded, in one write.
+
+    What only chooses nodes (fallbacks, preferred nodes, the way to pay) stays as it is.
+    Idempotent by: content. Retries on: ClusterUnavailable. Gives up on: MissingReference (no such
+    record), InvalidWorkspace (the API server refuses the old spec). Heartbeats: no. Typical 0.05 s.
     """
     _contract_only()
 
@@ -286,6 +309,8 @@ QUICK_CONTRACTS: Final = (
     release_node_claim,
     find_strays,
     repair_stray,
+    mark_revision,
+    restore_spec,
 )
 """Served on `api.names.TASK_QUEUE`."""
 

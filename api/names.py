@@ -62,6 +62,17 @@ ANNOTATION_NODE_CLASS_NAME: Final = "kaito.sh/node-class-name"
 ANNOTATION_PERFORMANCE_MODE: Final = "kaito.sh/performance-mode"
 ANNOTATION_USE_LOCAL_WEIGHTS: Final = "kaito.sh/use-local-weights"
 ANNOTATION_DISABLE_BENCHMARK: Final = "kaito.sh/disable-benchmark"
+ANNOTATION_OUTCOME: Final = "kaito.sh/outcome"
+"""On a ControllerRevision: what became of it (`api.payloads.RevisionOutcome`)."""
+ANNOTATION_OUTCOME_MESSAGE: Final = "kaito.sh/outcome-message"
+"""On a ControllerRevision that was given up: why."""
+ANNOTATION_AUTHOR: Final = "kaito.sh/author"
+"""On a ControllerRevision: who wrote the spec, as `metadata.managedFields` names them."""
+ANNOTATION_IMAGES: Final = "kaito.sh/images"
+"""On a ControllerRevision that served: each image of its pods, with the digest that was run."""
+ANNOTATION_PLATFORM_VERSION: Final = "kaito.sh/platform-version"
+ANNOTATION_CATALOGUE_VERSION: Final = "kaito.sh/catalogue-version"
+"""On a ControllerRevision: a digest of the catalogue entries that it was made from."""
 FINALIZER_WORKSPACE: Final = "workspace.finalizer.kaito.sh"
 TAINT_GPU_KEY: Final = "sku"
 TAINT_GPU_VALUE: Final = "gpu"
@@ -141,3 +152,12 @@ def node_claim_name(
         parts += [capacity_type, zone]
     seed = "/".join(parts).encode()
     return "ws" + hashlib.sha256(seed).hexdigest()[:CLAIM_HASH_CHARACTERS]
+
+
+def restored_config_name(workspace: str, revision: str) -> str:
+    """Return the ConfigMap that `inference.config` names after a rollback to other settings.
+
+    The user's own ConfigMap is never written to, so its content at the time of the revision gets a
+    ConfigMap of its own.
+    """
+    return f"{workspace}-{revision}-restored"

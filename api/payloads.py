@@ -63,6 +63,13 @@ class RollbackOrder(Payload):
     reason: str = ""
 
 
+class ApproveOrder(Payload):
+    """Order to carry out `revision`, or whichever waits for an approval when empty."""
+
+    revision: str = ""
+    reason: str = ""
+
+
 # --- Steps of an operation ----------------------------------------------------------------------
 
 
@@ -74,6 +81,8 @@ class Step(StrEnum):
     WORKLOAD = "workload"
     ENDPOINT = "endpoint"
     TRAFFIC = "traffic"
+    RETIRE = "retire"
+    """Earlier revisions are drained and stopped, where they went on answering until now."""
 
 
 class StepState(StrEnum):
@@ -105,6 +114,10 @@ class OperationOutcome(StrEnum):
     SUPERSEDED = "Superseded"
     FELL_BACK = "FellBack"
     """An offer could not be had, and the next one was tried; the operation goes on."""
+    GIVEN_UP = "GivenUp"
+    """The revision failed, and the last good one is brought back."""
+    RESTORED = "Restored"
+    """The last good revision serves again."""
 
 
 class OperationRecord(Payload):
@@ -128,6 +141,11 @@ class LifecyclePhase(StrEnum):
     DEPLOYING = "Deploying"
     VERIFYING = "Verifying"
     READY = "Ready"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    RESTORING = "Restoring"
+    """The last good revision is being brought back, because a newer one failed."""
+    ROLLED_BACK = "RolledBack"
+    """The last good revision serves; the spec asks for one that failed."""
     WAITING = "Waiting"
     FAILED = "Failed"
     PAUSED = "Paused"
@@ -168,6 +186,10 @@ class PlanInput(Payload):
     """Offers that the current operation tried in vain, in the order of trying."""
     recent_claims: dict[str, datetime] = {}
     """What the plan before this one said in its field of this name."""
+    given_up: str = ""
+    """Revision that failed: while the spec asks for it, `restore` is planned in its stead."""
+    restore: str = ""
+    """The good revision to bring back, and to keep, in its stead."""
 
 
 class Offer(Payload):
@@ -210,6 +232,43 @@ class StepDeadlines(Payload):
     images_seconds: int = 1800
     workload_seconds: int = 1800
     endpoint_seconds: int = 300
+
+
+class RolloutMode(StrEnum):
+    """How a plan takes the Workspace from what serves to what is wanted."""
+
+    NONE = "None"
+    """No pod is replaced: nothing serves yet, or the pods are those that are wanted."""
+    IN_PLACE = "InPlace"
+    SURGE = "Surge"
+
+
+class RevisionOutcome(StrEnum):
+    """What became of a recorded revision; an annotation of its ControllerRevision."""
+
+    UNKNOWN = ""
+    """It was never verified: it is being brought up, or a newer spec came first."""
+    GOOD = "Good"
+    """It was verified and got the traffic."""
+    GIVEN_UP = "GivenUp"
+    """It failed."""
+
+
+class RevisionRecord(Payload):
+    """One revision that the cluster remembers."""
+
+    revision: str
+    number: int = 0
+    """Counts the revisions of the Workspace; a revision that is asked for again gets a new one."""
+    outcome: RevisionOutcome = RevisionOutcome.UNKNOWN
+
+
+class GivenUp(Payload):
+    """A revision that failed and is not tried again, and why."""
+
+    revision: str
+    problem: Problem
+    failed_at: datetime | None = None
 
 
 class Parallelism(Payload):
@@ -278,7 +337,26 @@ class WorkspacePlan(Payload):
     active_revision: str = ""
     """The revision that the Service selects now, empty when there is no Service."""
     stale_revisions: list[str] = []
-    """Revisions that still have a workload and are not `revision`."""
+    """Revisions that still have pods (or want some) and are not `revision`."""
+    spec_revision: str = ""
+    """The revision that the spec asks for: `revision`, unless that was given up and an earlier one
+    is planned in its stead. Empty in plans of earlier versions: `revision`."""
+    recorded: list[RevisionRecord] = []
+    """What the cluster remembers, newest first."""
+    mode: RolloutMode = RolloutMode.NONE
+    announcement: str = ""
+    """What the edit changes, how that is done and what it costs, in a sentence or two; empty where
+    nothing that serves is replaced."""
+    expected_downtime_seconds: int | None = None
+    """While nobody answers, as far as past steps tell; 0 under Surge, None where nobody knows."""
+    auto_rollback: bool = True
+    """The last good revision is brought back when this one fails."""
+    requires_approval: bool = False
+    """The steps wait for the order `approve`: something serves, and something else is asked for."""
+    frees_failed: bool = False
+    """Nodes and pods are given back when the revision fails and there is none to go back to."""
+    history_limit: int = 10
+    """Revisions to keep, with their workloads."""
     steps: list[Step] = []
 
     preset: str = ""
@@ -444,7 +522,7 @@ class EnsureTrafficResult(Payload):
 
 
 class RetireWorkloadsInput(Payload):
-    """Remove the workloads of these revisions and wait until their pods are gone."""
+    """Scale the workloads of these revisions to nothing and wait until their pods are gone."""
 
     workspace: WorkspaceRef
     revisions: list[str]
@@ -452,9 +530,43 @@ class RetireWorkloadsInput(Payload):
 
 
 class RetireWorkloadsResult(Payload):
-    """Names of the workloads that are gone now."""
+    """Names of the workloads that have no pods any more."""
 
     retired: list[str] = []
+
+
+class MarkRevisionInput(RevisionInput):
+    """Write down what became of a revision, and forget the oldest beyond the limit."""
+
+    outcome: RevisionOutcome
+    message: str = ""
+    """Why it was given up."""
+    history_limit: int = 10
+    keep: list[str] = []
+    """Revisions that are not forgotten, however old: what serves, and what may be gone back to."""
+
+
+class MarkRevisionResult(Payload):
+    """Names of the revisions that were forgotten, with their workloads."""
+
+    pruned: list[str] = []
+
+
+class RestoreSpecInput(RevisionInput):
+    """Write a recorded revision back into the spec of its Workspace."""
+
+    generation: int = 0
+    """Generation that the order was about; a newer one is an edit that came in between."""
+
+
+class RestoreSpecResult(Payload):
+    """The generation that the spec has now."""
+
+    generation: int = 0
+    changed: bool = False
+    """False when the spec was as recorded already."""
+    superseded: bool = False
+    """An edit came in between; nothing was written."""
 
 
 class ReportInput(Payload):
@@ -477,6 +589,10 @@ class ReportInput(Payload):
     target_node_count: int = 0
     warnings: list[str] = []
     events: list[EventNote] = []
+    spec_revision: str = ""
+    given_up: GivenUp | None = None
+    mode: RolloutMode = RolloutMode.NONE
+    """How the revision takes the place of the active one."""
 
 
 class ReportResult(Payload):

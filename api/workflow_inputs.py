@@ -42,6 +42,24 @@ class WorkspaceState(p.Payload):
     recent_claims: dict[str, datetime] = {}
     """What the last plan said in its field of this name: the budget of replacements outlives a
     worker, and is the same whichever worker plans."""
+    given_up: p.GivenUp | None = None
+    """The spec's revision, where it failed; forgotten with the next spec and with `retry`."""
+    restore: str = ""
+    """The good revision that is kept in its stead."""
+    approved_revision: str = ""
+    """The last revision that an operator approved."""
+    force_delete_reason: str = ""
+    """Why the Workspace is let go though something of it may stay."""
+    downtime_began_at: datetime | None = None
+    """Since when the current operation left nobody to answer; None while somebody does."""
+    awaiting_revision: str = ""
+    """The revision that waits for an approval."""
+    operation_notes: list[str] = []
+    """What the record of the operation will say beside its outcome."""
+    noted_generation: int = 0
+    """The generation that notes made before an operation began are about."""
+    leftovers: list[str] = []
+    """What a forced deletion left behind."""
 
 
 class WorkspaceWorkflowInput(p.Payload):

@@ -371,6 +371,13 @@ class RolloutStrategy(StrEnum):
     SURGE = "Surge"
 
 
+class FailedResources(StrEnum):
+    """What becomes of what a failed revision holds."""
+
+    KEEP = "Keep"
+    FREE = "Free"
+
+
 class Rollout(Node):
     """How edits are carried out, and what happens when one goes wrong."""
 
@@ -388,6 +395,12 @@ class Rollout(Node):
         int | None, Field(json_schema_extra={SCHEMA: {"format": "int32", "minimum": 1}})
     ] = None
     """Revisions that are kept to roll back to; 10 when left out."""
+    require_approval: bool | None = None
+    """An edit of a Workspace that serves waits until an operator sends the signal `approve`; false
+    when left out."""
+    failed_resources: FailedResources | None = None
+    """What becomes of nodes and pods when a revision fails and there is none to go back to: `Keep`
+    (when left out) for a look at them, or `Free`."""
 
 
 # --- status ---------------------------------------------------------------------------------------
@@ -399,7 +412,7 @@ class TimelineEntry(Node):
     """One step of the current operation."""
 
     step: str
-    """Which step: nodes, images, workload, endpoint or traffic."""
+    """Which step: nodes, images, workload, endpoint, traffic or retire."""
     state: str = ""
     """Where the step is: pending, running, done, waiting or blocked."""
     seconds: float = 0.0
@@ -420,8 +433,9 @@ class HistoryEntry(Node):
     generation: Annotated[int, Field(json_schema_extra={SCHEMA: {"format": "int64"}})] = 0
     """Generation of the Workspace that asked for it."""
     outcome: str
-    """Succeeded, Failed or Superseded; FellBack: an offer could not be had, and the next was
-    tried."""
+    """How it ended: Succeeded, Failed, Superseded, GivenUp (it failed, and the last good revision
+    is brought back) or Restored (that one serves again); FellBack: an offer could not be had, and
+    the next was tried."""
     reason: str = ""
     """Why, in one word, when it did not succeed."""
     message: str = ""

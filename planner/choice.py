@@ -8,7 +8,7 @@ offer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from api.payloads import FailedOffer, Offer
@@ -50,6 +50,8 @@ class Chooser:
     all_offers_of: Callable[[Option], Iterable[Offer]]
     """The same, and those that were once allowed: what runs may run on one of them."""
     failed_offers: Sequence[FailedOffer] = ()
+    occupied_requests: Mapping[str, int] = field(default_factory=dict)
+    """Devices that an earlier revision keeps until this one answers, by node name."""
 
     def choose(self, options: Iterable[Option]) -> Choice | None:
         """Return the choice; None when there is a problem with every option."""
@@ -110,8 +112,17 @@ class Chooser:
             provisions_nodes=provisions,
             offer=offer,
             lost_claims=found.replaced,
+            occupied_nodes=self._occupied(need),
         )
         return Choice(option, need, placement, offer, found)
+
+    def _occupied(self, need: NodeNeed) -> frozenset[str]:
+        """Return the names of nodes on which pods that go on serving leave too little room."""
+        free = {
+            node.name: node.capacity_of(need.device) - self.world.gpu_requests.get(node.name, 0)
+            for node in self.world.nodes
+        }
+        return frozenset(name for name in self.occupied_requests if free.get(name, 0) < need.gpus)
 
     def _settled(self, choice: Choice) -> Choice:
         """Return the choice with what its nodes really have, which may be more than it counts on.
@@ -146,12 +157,12 @@ class Chooser:
 
 
 def _home_of_current(world: World, revision: str) -> frozenset[str]:
-    alive = (one for one in world.workloads if not one.is_deleting and one.revision == revision)
+    alive = (one for one in world.workloads if one.has_home and one.revision == revision)
     return frozenset(name for one in alive for name in one.node_names)
 
 
 def home_of(world: World, revision: str) -> frozenset[str]:
     """Return the names of the nodes that the revision runs on, else those of earlier ones."""
-    alive = [one for one in world.workloads if not one.is_deleting]
+    alive = [one for one in world.workloads if one.has_home]
     current = [one for one in alive if one.revision == revision]
     return frozenset(name for one in current or alive for name in one.node_names)

@@ -18,11 +18,25 @@ from typing import Final
 
 from api.conditions import ConditionStatus, ConditionType, Reason
 from api.errors import BY_REASON, CapacityUnavailable, PlatformError, Remedy, trim
-from api.payloads import LifecyclePhase, Problem, ReportInput, Step, StepRecord, StepState
+from api.payloads import (
+    LifecyclePhase,
+    Problem,
+    ReportInput,
+    RolloutMode,
+    Step,
+    StepRecord,
+    StepState,
+)
 
 ORDER: Final = tuple(Step)
 NODE_STEPS: Final = frozenset({Step.NODES})
-INFERENCE_STEPS: Final = frozenset(Step) - NODE_STEPS
+INFERENCE_STEPS: Final = frozenset(Step) - NODE_STEPS - {Step.RETIRE}
+"""Once traffic moved, the model is served; that earlier pods stop is nothing that users feel."""
+
+AT_REST: Final = frozenset(
+    {LifecyclePhase.READY, LifecyclePhase.ROLLED_BACK, LifecyclePhase.AWAITING_APPROVAL}
+)
+"""Phases in which nothing is under way, and a revision serves."""
 
 _LEGAL_REASON: Final = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 """What the CRD allows as a reason (metav1.Condition)."""
@@ -57,7 +71,16 @@ def is_ready(report: ReportInput) -> bool:
 
     A paused one may be: pausing stops the platform, not the model server.
     """
-    is_at_rest = report.phase in {LifecyclePhase.READY, LifecyclePhase.PAUSED}
+    is_as_asked = report.phase in {LifecyclePhase.READY, LifecyclePhase.PAUSED}
+    return is_as_asked and report.given_up is None and serves(report)
+
+
+def serves(report: ReportInput) -> bool:
+    """Return whether a verified revision has the traffic, and nothing is being done about it.
+
+    It need not be the one that the spec asks for: that may have failed, or wait for an approval.
+    """
+    is_at_rest = report.phase in {*AT_REST, LifecyclePhase.PAUSED}
     is_free = report.problem is None and not report.deleting
     return is_at_rest and is_free and _first_undone(report, frozenset(Step)) is None
 
@@ -88,8 +111,14 @@ def _inference_ready(report: ReportInput) -> Verdict | None:
     else:
         # Pods of the user's own: nobody knows what to ask them.
         told = "runs the pods of inference.template, and all of them are ready"
-    message = f"Revision {report.revision} {told}."
+    message = f"Revision {_serving_revision(report)} {told}."
     return _after(report, INFERENCE_STEPS, message)
+
+
+def _serving_revision(report: ReportInput) -> str:
+    """Return the revision that answers where all steps are done."""
+    is_asked_for = report.phase is not LifecyclePhase.AWAITING_APPROVAL
+    return report.revision if is_asked_for else report.active_revision
 
 
 def _job_started(report: ReportInput) -> Verdict | None:
@@ -104,7 +133,14 @@ def _workspace_succeeded(report: ReportInput) -> Verdict:
     if is_ready(report):
         message = f"Revision {report.revision} is ready."
         return Verdict(ConditionStatus.TRUE, Reason.READY, message)
-    return _deleting(report) or _problem(report) or _paused(report) or _false(*_in_progress(report))
+    return (
+        _deleting(report)
+        or _problem(report)
+        or _paused(report)
+        or _restored(report)
+        or _awaiting_approval(report)
+        or _false(*_in_progress(report))
+    )
 
 
 def _workspace_deleting(report: ReportInput) -> Verdict | None:
@@ -129,7 +165,14 @@ def _progressing(report: ReportInput) -> Verdict:
         return paused
     if is_ready(report):
         return _false(Reason.READY, "Nothing is left to do.")
-    return Verdict(ConditionStatus.TRUE, *_in_progress(report))
+    return _rollout_progressing(report) or Verdict(ConditionStatus.TRUE, *_in_progress(report))
+
+
+def _rollout_progressing(report: ReportInput) -> Verdict | None:
+    restored = _restored(report)
+    if restored is not None and not serves(report):
+        return Verdict(ConditionStatus.TRUE, restored.reason, restored.message)
+    return restored or _awaiting_approval(report)
 
 
 def _rollout_healthy(report: ReportInput) -> Verdict | None:
@@ -137,6 +180,10 @@ def _rollout_healthy(report: ReportInput) -> Verdict | None:
         return None
     if report.problem is not None:
         return _false(report.problem.reason, f"{report.problem.message}{_still_serving(report)}")
+    if restored := _restored(report):
+        return restored
+    if awaiting := _awaiting_approval(report):
+        return Verdict(ConditionStatus.UNKNOWN, awaiting.reason, awaiting.message)
     if is_ready(report):
         message = f"Revision {report.revision} is the one that serves."
         return Verdict(ConditionStatus.TRUE, Reason.READY, message)
@@ -217,7 +264,7 @@ def _is_done(report: ReportInput, step: Step) -> bool:
         return False
     if not report.timeline:
         # Nothing had to be done and all is well, or nothing was begun yet.
-        return report.phase is LifecyclePhase.READY
+        return report.phase in AT_REST
     record = _record(report, step)
     # An operation names only the steps that its plan found wanting; the others were well.
     return record is None or record.state is StepState.DONE
@@ -251,6 +298,30 @@ def _paused(report: ReportInput) -> Verdict | None:
     return _false(Reason.PAUSED, f"Paused by an operator{why}; send the signal `resume` to go on.")
 
 
+def _restored(report: ReportInput) -> Verdict | None:
+    """Tell of a revision that failed, and of the good one that is in its stead."""
+    if report.given_up is None:
+        return None
+    failed = report.given_up
+    why = f"Revision {failed.revision} failed: {failed.problem.message.rstrip('.')}."
+    if not serves(report):
+        message = f"{why} Revision {report.revision}, the last good one, is being brought back."
+        return _false(Reason.RESTORING, message)
+    remedy = "Correct the spec, or send the signal `retry` to try it again"
+    message = f"{why} Revision {report.revision} serves in its stead. {remedy}."
+    return _false(Reason.ROLLED_BACK, message)
+
+
+def _awaiting_approval(report: ReportInput) -> Verdict | None:
+    if report.phase is not LifecyclePhase.AWAITING_APPROVAL:
+        return None
+    message = (
+        f"Revision {report.revision} waits until an operator sends the signal `approve`"
+        f"{_still_serving(report)}."
+    )
+    return _false(Reason.AWAITING_APPROVAL, message)
+
+
 def _in_progress(report: ReportInput) -> tuple[str, str]:
     undone = _first_undone(report, frozenset(Step))
     if undone is None:
@@ -270,4 +341,7 @@ def _next_try(report: ReportInput) -> str:
 def _still_serving(report: ReportInput) -> str:
     if not report.active_revision or report.active_revision == report.revision:
         return ""
+    if report.mode is RolloutMode.IN_PLACE:
+        # Nothing is reported when they stop, so this must be true before and after.
+        return f"; revision {report.active_revision} serves until its pods make room"
     return f"; revision {report.active_revision} goes on serving"

@@ -12,16 +12,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import yaml
+
 from api import names
 from api.errors import trim
-from api.payloads import WorkspacePlan
+from api.payloads import RolloutMode, WorkspacePlan
 from api.workspace import RolloutStrategy, Workspace
+from planner import config_file
 from planner.amounts import counted
+from planner.config_file import RefusedError
 
 MAX_SHOWN_CHARACTERS: Final = 60
 """Longest value that a change shows; a pod template would bury the rest."""
 
+CONFIG: Final = "config"
+"""Where the fields of the ConfigMap begin: `config.vllm.max-model-len`."""
+
 CONFIG_TEXT: Final = "content of inference.config"
+"""All of the ConfigMap's text, where it can't be read field by field."""
 
 WITHOUT_RESTART: Final[Mapping[str, str]] = {
     "resource.preferredNodes": "counts when nodes are chosen next",
@@ -55,12 +63,25 @@ class EffectKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Desired:
+class Wish:
     """What a Workspace asks for at one time."""
+
+    workspace: Workspace
+    config_text: str | None = None
+
+
+@dataclass(frozen=True)
+class Desired:
+    """A wish and what comes of it."""
 
     workspace: Workspace
     plan: WorkspacePlan
     config_text: str | None = None
+
+    @property
+    def wish(self) -> Wish:
+        """Return the wish alone."""
+        return Wish(self.workspace, self.config_text)
 
 
 @dataclass(frozen=True)
@@ -90,16 +111,15 @@ class EditEffect:
     """While nobody answers; the deadlines of the steps that bring the new pods up."""
 
 
-def edit_effect(before: Desired | None, after: Desired, *, surges: bool) -> EditEffect:
+def edit_effect(before: Desired | None, after: Desired) -> EditEffect:
     """Return what the platform does when `after` is applied.
 
     Args:
         before: What is wanted now; None when there is no such Workspace.
         after: What would be wanted.
-        surges: Whether this version of the platform carries out `rollout.strategy: Surge`.
     """
     added, released = _node_counts(before, after)
-    changes = tuple(_changes(before, after)) if before is not None else ()
+    changes = tuple(changes_between(before.wish, after.wish)) if before is not None else ()
     running = _running_revision(before, after)
     if after.plan.problem is not None:
         summary = "it can't be carried out as written"
@@ -110,12 +130,13 @@ def edit_effect(before: Desired | None, after: Desired, *, surges: bool) -> Edit
     if running == after.plan.revision:
         return EditEffect(EffectKind.NOTHING, _same_summary(added), changes, added, released)
     rollout = after.workspace.rollout
-    if surges and rollout is not None and rollout.strategy is RolloutStrategy.SURGE:
-        count = after.plan.node_count
-        summary = (
-            f"new pods start beside the old ones, on {counted(count, 'node')} more, and take over"
-        )
-        return EditEffect(EffectKind.SURGE, summary, changes, count, count)
+    if rollout is not None and rollout.strategy is RolloutStrategy.SURGE:
+        if after.plan.mode is not RolloutMode.SURGE:
+            # Nobody saw what runs, so it is not known to leave room on its nodes.
+            added = released = after.plan.node_count
+        where = f", on {counted(added, 'node')} more," if added else ", on the same nodes,"
+        summary = f"new pods start beside the old ones{where} and take over"
+        return EditEffect(EffectKind.SURGE, summary, changes, added, released)
     deadlines = after.plan.deadlines
     return EditEffect(
         EffectKind.IN_PLACE,
@@ -164,14 +185,23 @@ def _same_summary(added: int) -> str:
 # --- Changes --------------------------------------------------------------------------------------
 
 
-def _changes(before: Desired, after: Desired) -> Iterator[Change]:
-    old, new = dict(_leaves(before)), dict(_leaves(after))
+def changes_between(before: Wish, after: Wish) -> Iterator[Change]:
+    """Yield every field that differs, those of the spec first."""
+    yield from _differences(dict(_leaves(before)), dict(_leaves(after)))
+    if before.config_text != after.config_text:
+        # Where only comments or spaces differ, pods are made from another text all the same.
+        texts = {CONFIG_TEXT: before.config_text}, {CONFIG_TEXT: after.config_text}
+        told = list(_differences(_settings(before.config_text), _settings(after.config_text)))
+        yield from told or _differences(*texts)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for field in [*old, *(one for one in new if one not in old)]:
         if old.get(field) != new.get(field):
             yield Change(field, _shown(old.get(field)), _shown(new.get(field)), _note(field))
 
 
-def _leaves(desired: Desired) -> Iterator[tuple[str, Any]]:
+def _leaves(desired: Wish) -> Iterator[tuple[str, Any]]:
     """Yield every field that holds a value, with its path."""
     workspace = desired.workspace
     spec = workspace.model_dump(
@@ -183,8 +213,43 @@ def _leaves(desired: Desired) -> Iterator[tuple[str, Any]]:
     yield from _flatten("", spec)
     metadata = {"labels": workspace.metadata.labels, "annotations": workspace.annotations}
     yield from _flatten("metadata", metadata)
-    if desired.config_text is not None:
-        yield CONFIG_TEXT, desired.config_text
+
+
+def _settings(text: str | None) -> dict[str, Any]:
+    """Return the values of a ConfigMap's text, or the text where they can't be told apart."""
+    if text is None:
+        return {}
+    try:
+        root = config_file.compose(text)
+    except RefusedError:
+        return {CONFIG_TEXT: text}
+    return dict(_values(CONFIG, root)) if _is_tree(root) else {CONFIG_TEXT: text}
+
+
+def _is_tree(root: yaml.Node | None) -> bool:
+    """Return whether no part stands for another: such a document may be endless."""
+    pending, seen = [root] if root is not None else [], set[int]()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            return False
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            pending += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            pending += node.value
+    return True
+
+
+def _values(path: str, node: yaml.Node | None) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, yaml.MappingNode):
+        for key in dict.fromkeys(config_file.keys(node)):
+            if key:
+                yield from _values(f"{path}.{key}", config_file.find(node, key))
+    elif isinstance(node, yaml.SequenceNode):
+        yield path, yaml.serialize(node, Dumper=yaml.SafeDumper).strip()
+    elif node is not None:
+        yield path, node.value
 
 
 def _flatten(path: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -5,15 +5,17 @@ Total by design: an object with missing keys, nulls or odd types reads as one th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from api import names
 from api.errors import BY_REASON
+from api.payloads import RevisionOutcome, RevisionRecord
 from planner.fields import (
     condition_status,
     conditions_of,
     device_count,
+    int_at,
     is_deleting,
     is_true_at,
     labels_of,
@@ -23,7 +25,7 @@ from planner.fields import (
     texts_at,
     value_at,
 )
-from planner.gpus import gpu_requests_by_node
+from planner.gpus import gpu_requests_by_node, own_gpu_requests
 from planner.karpenter_conditions import failure_of
 from planner.node_signals import OUT_OF_SERVICE, node_signals
 from planner.pod_facts import gpu_request, pod_facts
@@ -37,7 +39,9 @@ __all__ = [
     "gpu_request",
     "gpu_requests_by_node",
     "node_facts",
+    "own_gpu_requests",
     "pod_facts",
+    "revision_records",
     "service_facts",
     "workload_facts",
 ]
@@ -178,3 +182,22 @@ def service_facts(obj: Mapping[str, Any]) -> ServiceFacts:
         active_revision=selected if isinstance(selected, str) else "",
         is_public=text_at(obj, "spec", "type") == "LoadBalancer",
     )
+
+
+_OUTCOMES: Final = {str(outcome): outcome for outcome in RevisionOutcome}
+
+
+def revision_records(objects: Iterable[Mapping[str, Any]]) -> tuple[RevisionRecord, ...]:
+    """Return what the ControllerRevisions of one Workspace tell, newest first."""
+    found = [
+        RevisionRecord(
+            revision=labels_of(obj).get(names.LABEL_REVISION, ""),
+            number=int_at(obj, "revision"),
+            outcome=_OUTCOMES.get(
+                text_at(obj, "metadata", "annotations", names.ANNOTATION_OUTCOME),
+                RevisionOutcome.UNKNOWN,
+            ),
+        )
+        for obj in objects
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.number, one.revision)))

@@ -30,19 +30,46 @@ def gpu_requests_by_node(
         workloads: StatefulSet objects of the cluster.
         device: What to count; for a Workspace on MIG slices, those of its profile.
     """
-    by_holder: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for pod in pods:
-        node_name = text_at(pod, "spec", "nodeName")
-        if node_name and not _is_of(pod, except_uid) and not _has_ended(pod):
-            by_holder[_holder(pod)][node_name] += gpu_request(pod, device)
-    for workload in workloads:
-        if not _is_of(workload, except_uid) and not is_deleting(workload):
-            _reserve(workload, device, by_holder)
+    by_holder = _held(
+        (pod for pod in pods if not _is_of(pod, except_uid)),
+        (workload for workload in workloads if not _is_of(workload, except_uid)),
+        device,
+    )
     requests: dict[str, int] = defaultdict(int)
     for held in by_holder.values():
         for node_name, gpus in held.items():
             requests[node_name] += gpus
     return {node_name: gpus for node_name, gpus in requests.items() if gpus > 0}
+
+
+def own_gpu_requests(
+    pods: Iterable[Mapping[str, Any]],
+    workloads: Iterable[Mapping[str, Any]],
+    device: str = names.GPU_RESOURCE,
+) -> dict[str, dict[str, int]]:
+    """Return the GPUs that each revision of one Workspace holds, by revision and node.
+
+    Args:
+        pods: Pod objects of the Workspace, and no others.
+        workloads: Its StatefulSet objects.
+        device: What to count.
+    """
+    held = _held(pods, workloads, device)
+    return {revision: dict(by_node) for (_, revision), by_node in held.items() if revision}
+
+
+def _held(
+    pods: Iterable[Mapping[str, Any]], workloads: Iterable[Mapping[str, Any]], device: str
+) -> dict[tuple[str, str], dict[str, int]]:
+    by_holder: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for pod in pods:
+        node_name = text_at(pod, "spec", "nodeName")
+        if node_name and not _has_ended(pod):
+            by_holder[_holder(pod)][node_name] += gpu_request(pod, device)
+    for workload in workloads:
+        if not is_deleting(workload):
+            _reserve(workload, device, by_holder)
+    return by_holder
 
 
 def _reserve(

@@ -59,6 +59,7 @@ def place(
     provisions_nodes: bool,
     offer: Offer | None = None,
     lost_claims: Collection[str] = (),
+    occupied_nodes: Collection[str] = (),
 ) -> Placement:
     """Return where `revision` should run.
 
@@ -71,16 +72,20 @@ def place(
             on demand, in any zone.
         lost_claims: Names of claims that are not to be used any more. Their indices are not free,
             so that what replaces them has another name.
+        occupied_nodes: On which an earlier revision answers until this one does, and leaves no
+            room. Claims of them are not used; their indices are not free either.
     """
     offer = offer or Offer(instance_type=need.instance_type)
     homes = _Homes.of(world.workloads, revision, need.count)
     indices = _claim_indices(world.claims, need.workspace_uid, offer)
-    usable = {name: index for name, index in indices.items() if name not in lost_claims}
+    occupied = {claim.name for claim in world.claims if claim.node_name in occupied_nodes}
+    unusable = {*lost_claims, *occupied}
+    usable = {name: index for name, index in indices.items() if name not in unusable}
     slots = sorted([*_claim_slots(world, usable, homes), *_node_slots(world, need, homes)])
     taken = slots[: max(need.count, 0)]
     kept = {slot.name: slot.index for slot in taken if slot.index >= 0}
     missing_count = max(need.count, 0) - len(taken)
-    used = {index for name, index in indices.items() if name in kept or name in lost_claims}
+    used = {index for name, index in indices.items() if name in kept or name in unusable}
     fresh = list(_fresh_indices(used, missing_count)) if provisions_nodes else []
     claims = [
         ClaimSpec(
@@ -121,7 +126,7 @@ class _Homes:
         earlier: frozenset[str] = frozenset()
         is_settled = False
         for workload in workloads:
-            if workload.is_deleting:
+            if not workload.has_home:
                 continue
             if workload.revision == revision:
                 current = workload.node_names

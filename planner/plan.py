@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from api.errors import (
@@ -28,6 +29,7 @@ from api.payloads import (
     Offer,
     Parallelism,
     Problem,
+    RolloutMode,
     Step,
     StepDeadlines,
     WorkspacePlan,
@@ -37,6 +39,7 @@ from api.workspace import CapacityType, Workspace
 from planner.availability import unavailable
 from planner.candidates import candidates_of, capacity_types, price_of
 from planner.choice import Choice, Chooser, home_of
+from planner.edit_effect import Wish
 from planner.node_health import in_utc
 from planner.node_matching import NodeNeed, explain_shortage, requirements_of
 from planner.offers import exhausted, offers_of
@@ -47,14 +50,25 @@ from planner.render.resources import device_resource
 from planner.render.services import wants_load_balancer
 from planner.render.serving import require_preset, runtime_of
 from planner.revision import revision_hash
+from planner.rollout import Transition, changes_of
 from planner.serving_config import read_serving_config
-from planner.steps import steps_left
+from planner.steps import stale_revisions, steps_left
 from planner.validation import validate, warnings
 from planner.world import NodeFacts, PlatformSettings, World
 
 _NO_CATALOGUE: Final = Catalogue.of((), ())
 
 _WAYS_TO_PAY: Final = (CapacityType.ON_DEMAND, CapacityType.SPOT)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An earlier revision that is planned in the stead of the one that the spec asks for."""
+
+    revision: str
+    """Its name is not made anew: another version of the platform may have recorded it."""
+    spec_revision: str
+    """The one that the spec asks for."""
 
 
 def plan(
@@ -65,23 +79,28 @@ def plan(
     catalogue: Catalogue | None = None,
     *,
     failed_offers: Sequence[FailedOffer] = (),
+    serving: Wish | None = None,
+    recorded: Recorded | None = None,
 ) -> WorkspacePlan:
     """Return what must be done for the Workspace, or why nothing can be.
 
     Args:
-        workspace: As it is in the cluster now.
+        workspace: As it is in the cluster now, or as `recorded` tells.
         world: Everything that was observed for it.
         preset: Its model, of the catalogue or of Hugging Face; None when it names none or an
             unknown one.
         settings: What the operator of the platform decided.
         catalogue: Knows instance types; without it none is called unknown.
         failed_offers: What the operation asked for in vain; it is not asked for again.
+        serving: What the active revision was made from, where that is recorded.
+        recorded: Whose spec `workspace` has; None when it has its own.
     """
     base = WorkspacePlan(
         found=True,
         uid=workspace.uid,
         generation=workspace.generation,
         active_revision=_active_revision(workspace, world),
+        recorded=list(world.recorded),
     )
     if workspace.is_deleting:
         # Validity does not matter any more: nothing may make an object undeletable.
@@ -92,7 +111,16 @@ def plan(
         return base.model_copy(update={"problem": problem})
     try:
         known = catalogue or _NO_CATALOGUE
-        case = _Case(workspace, world, preset, settings, known, failed_offers=failed_offers)
+        case = _Case(
+            workspace,
+            world,
+            preset,
+            settings,
+            known,
+            failed_offers=failed_offers,
+            serving=serving,
+            recorded=recorded,
+        )
     except InvalidWorkspace as error:
         # No rule says so, and still it can't be carried out.
         problem = Problem(reason=error.reason(), message=trim(str(error)))
@@ -141,6 +169,8 @@ class _Case:
         catalogue: Catalogue,
         *,
         failed_offers: Sequence[FailedOffer],
+        serving: Wish | None,
+        recorded: Recorded | None,
     ) -> None:
         """Look at everything that does not depend on nodes.
 
@@ -155,13 +185,24 @@ class _Case:
             runtime = runtime_of(workspace, known)
             config = read_serving_config(world.config_text)
             self.served = Served(workspace, known, runtime, config, settings, catalogue)
-        self.revision = str(revision_hash(workspace, preset, world.config_text, settings))
+        self.serving, self.recorded = serving, recorded
+        if recorded is not None:
+            self.revision = recorded.revision
+        else:
+            self.revision = str(revision_hash(workspace, preset, world.config_text, settings))
+        active_revision = _active_revision(workspace, world)
+        self.transition = Transition.of(workspace, world, self.revision, active_revision)
+        taken = self.transition.others_requests(world)
+        self.room = replace(world, gpu_requests=taken)
+        """The world as it is for new pods: what serves beside them has its devices."""
 
     def decide(self, active_revision: str) -> dict[str, Any]:
         """Return the fields of the plan."""
         options = self._options()
+        is_surge = self.transition.mode is RolloutMode.SURGE
+        active = self.transition.active_revision
         chooser = Chooser(
-            self.world,
+            self.room,
             self.settings,
             self.revision,
             self._need,
@@ -169,17 +210,22 @@ class _Case:
             self._offers,
             self._all_offers,
             self.failed_offers,
+            self.world.own_gpu_requests.get(active, {}) if is_surge else {},
         )
         choice = chooser.choose(options)
         candidates = candidates_of(
             options, self.workspace, self.settings, self.catalogue, self.failed_offers
         )
         if choice is None:
-            return {"problem": _why_no_option(options), "candidates": candidates}
+            return {
+                "problem": _why_no_option(options),
+                "candidates": candidates,
+                "spec_revision": self.spec_revision,
+            }
         steps = list(
             steps_left(
                 self.world,
-                self.revision,
+                self.transition,
                 active_revision,
                 choice.need,
                 choice.placement,
@@ -207,12 +253,17 @@ class _Case:
             "may_fall_back": choice.offer is not None and self._is_nobody_at_home(choice.placement),
         }
 
+    @property
+    def spec_revision(self) -> str:
+        """Return the revision that the spec asks for, whichever is planned."""
+        return self.recorded.spec_revision if self.recorded is not None else self.revision
+
     def _is_nobody_at_home(self, placement: Placement) -> bool:
         """Return whether claims are planned, and no pod is bound to a node of the placement."""
         world, planned = self.world, {claim.name for claim in placement.claims}
         nodes = {claim.node_name for claim in world.claims if claim.name in planned}
         nodes |= set(placement.existing_nodes)
-        homes = {name for one in world.workloads if not one.is_deleting for name in one.node_names}
+        homes = {name for one in world.workloads if one.has_home for name in one.node_names}
         return bool(planned) and not nodes & homes
 
     def _offers(self, option: Option) -> Iterator[Offer]:
@@ -227,16 +278,16 @@ class _Case:
         """Return what the plan says of the revision and of the model on its nodes."""
         workspace, preset, world = self.workspace, self.preset, self.world
         sizing = choice.option.sizing
-        stale = {one.revision for one in world.workloads if one.revision not in {self.revision, ""}}
         new_nodes = len(choice.placement.claims)
         paid = capacity_types(workspace, self.settings)[0]
         if choice.offer is not None:
             paid = CapacityType(choice.offer.capacity_type)
         return {
             "revision": self.revision,
-            "adopted": workspace.has_finalizer(FINALIZER_WORKSPACE)
-            and self.revision in world.adopted_revisions,
-            "stale_revisions": sorted(stale),
+            "spec_revision": self.spec_revision,
+            "adopted": self._is_adopted(),
+            "stale_revisions": stale_revisions(world, self.revision),
+            **self._rollout(choice),
             "preset": preset.name if preset else "",
             "served_model_name": preset.name if preset else "",
             "runtime": self.served.runtime.name if self.served else "",
@@ -246,6 +297,27 @@ class _Case:
             "usd_per_hour": price_of(choice.option.instance_type, paid, new_nodes, self.catalogue),
             "warnings": list(dict.fromkeys(self._warnings(choice))),
         }
+
+    def _is_adopted(self) -> bool:
+        """Return whether finalizer and record are in place.
+
+        A revision that is asked for again is recorded as the newest one. One that is brought back
+        is not: the spec asks for another.
+        """
+        names = [one.revision for one in self.world.recorded]
+        known = names if self.recorded is not None else names[:1]
+        return self.workspace.has_finalizer(FINALIZER_WORKSPACE) and self.revision in known
+
+    def _rollout(self, choice: Choice) -> dict[str, Any]:
+        wanted = Wish(self.workspace, self.world.config_text)
+        changes = changes_of(self.serving, wanted) if self.transition.replaces else []
+        found = self.transition.said(
+            self.workspace, self.world.recorded, self._deadlines(choice), changes
+        )
+        if self.recorded is not None:
+            # Nobody needs to agree to what was agreed to once.
+            found["requires_approval"] = False
+        return found
 
     def _options(self) -> list[Option]:
         if self.served is not None:
@@ -275,11 +347,17 @@ class _Case:
         )
 
     def _shortage(self, choice: Choice) -> Problem | None:
-        placement, world = choice.placement, self.world
+        placement, world = choice.placement, self.room
         if placement.missing_count <= 0:
             return None
         chosen = [*placement.existing_nodes, *(claim.name for claim in placement.claims)]
         message = explain_shortage(world.nodes, choice.need, world.gpu_requests, chosen)
+        if self.transition.mode is RolloutMode.SURGE:
+            serving = self.transition.active_revision
+            message = (
+                f"rollout.strategy: Surge needs nodes beside those of revision {serving}; set it "
+                f"to InPlace, or: {message}"
+            )
         return Problem(reason=InsufficientCapacity.reason(), message=trim(message))
 
     def _warnings(self, choice: Choice) -> Iterator[str]:

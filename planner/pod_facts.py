@@ -17,6 +17,7 @@ from planner.fields import (
     objects_at,
     text_at,
 )
+from planner.runtime_messages import last_words
 from planner.world import PodFacts
 
 TERMINAL_PHASES: Final = frozenset({"Succeeded", "Failed"})
@@ -26,9 +27,6 @@ ORDINARY_WAITS: Final = frozenset({"", "PodInitializing", "ContainerCreating"})
 """Waiting reasons that every healthy pod shows on its way up."""
 
 OOM_KILLED: Final = "OOMKilled"
-
-MAX_EXIT_MESSAGE_CHARACTERS: Final = 300
-# A condition may hold 1024 characters, and what happened and what to do must fit in as well.
 
 
 def pod_facts(obj: Mapping[str, Any]) -> PodFacts:
@@ -48,7 +46,7 @@ def pod_facts(obj: Mapping[str, Any]) -> PodFacts:
         waiting_reason=text_at(waiting, "reason"),
         waiting_message=text_at(waiting, "message"),
         running_init_container=_running_init_container(obj),
-        restart_count=max((int_at(one, "restartCount") for one in _statuses(obj)), default=0),
+        restart_count=max((int_at(one, "restartCount") for one in _unfinished(obj)), default=0),
         last_exit=last_exit,
         last_exit_message=last_exit_message,
         unschedulable_message=_unschedulable_message(obj),
@@ -88,6 +86,18 @@ def _statuses(pod: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from objects_at(pod, "status", "containerStatuses")
 
 
+def _unfinished(pod: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the containers that have still something to do: a server always has.
+
+    An init container that came through at last is over, and its failures before are of no use.
+    """
+    for status in objects_at(pod, "status", "initContainerStatuses"):
+        ended = mapping_at(status, "state", "terminated")
+        if not ended or _exit_text(ended):
+            yield status
+    yield from objects_at(pod, "status", "containerStatuses")
+
+
 def _waiting(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the first waiting state that tells something, else the first one."""
     states = [
@@ -114,13 +124,13 @@ def _running_init_container(pod: Mapping[str, Any]) -> str:
 
 
 def _last_exit(pod: Mapping[str, Any]) -> tuple[str, str]:
-    """Return how the first container that failed ended, and its last words."""
-    for status in _statuses(pod):
+    """Return how the first container that failed ended, and its whole last message."""
+    for status in _unfinished(pod):
         for state in ("state", "lastState"):
             ended = mapping_at(status, state, "terminated")
             exit_text = _exit_text(ended)
             if exit_text:
-                return exit_text, _last_words(text_at(ended, "message"))
+                return exit_text, text_at(ended, "message")
     return "", ""
 
 
@@ -133,14 +143,6 @@ def _exit_text(ended: Mapping[str, Any]) -> str:
     return f"exit code {code}" if code else ""
 
 
-def _last_words(message: str) -> str:
-    # The end of a log says why a program stopped; its beginning says hello.
-    words = " ".join(message.split())
-    if len(words) <= MAX_EXIT_MESSAGE_CHARACTERS:
-        return words
-    return "…" + words[1 - MAX_EXIT_MESSAGE_CHARACTERS :]
-
-
 def _unschedulable_message(pod: Mapping[str, Any]) -> str:
     for found, condition in conditions_of(pod):
         if found == "PodScheduled" and text_at(condition, "status") == "False":
@@ -150,5 +152,5 @@ def _unschedulable_message(pod: Mapping[str, Any]) -> str:
 
 def _failure(pod: Mapping[str, Any]) -> str:
     reason = text_at(pod, "status", "reason")
-    message = _last_words(text_at(pod, "status", "message"))
+    message = last_words(text_at(pod, "status", "message"))
     return ": ".join(part for part in (reason, message) if part)

@@ -3,11 +3,17 @@
 Waiting for a deadline is the last resort. What Kubernetes tells at once is a failure at once, as
 long as it can't mend itself:
 
-    image not found, access denied        failure
+    image not found, no valid name        failure, at the first attempt
+    access to an image denied             failure, at the second (a pull secret may come late)
     other trouble with a registry         on its way (a registry that restarts looks the same)
-    a named ConfigMap or Secret is absent failure
-    crash loop, two restarts, OOM kill    failure, with the program's last words
+    a named ConfigMap, Secret or volume
+    claim is absent                       failure
+    OOM kill, a crash that another start
+    would only repeat                     failure, at the first
+    any other crash                       failure, at the second, with the program's last words
     no node has room                      on its way (`unschedulable` tells; the caller decides)
+
+Which crashes another start would repeat is told by `planner.runtime_messages`.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ from typing import Final
 from api import errors, names
 from api.payloads import Problem
 from planner.pod_facts import OOM_KILLED, ORDINARY_WAITS
+from planner.runtime_messages import RuntimeMessage, last_words, recognise
 from planner.world import PodFacts
 
 MAX_DESCRIBED_PODS: Final = 3
@@ -29,7 +36,9 @@ MAX_WAITING_MESSAGE_CHARACTERS: Final = 300
 # Container runtimes repeat an image's name several times; this leaves room for what to do.
 
 CRASHES_THAT_FAIL: Final = 2
-"""One crash may be bad luck (a peer that was not up yet); the second one is a pattern."""
+"""One crash may be bad luck (a peer that was not up yet); the second one is a pattern. A cause that
+is known to be final needs no second: a server that can't start takes 6 to 25 s to say so each time
+(vLLM on CPU, 2026-11), and nobody is served in the meantime."""
 
 WEIGHTS_CONTAINER: Final = "weights"
 """Init container that brings the weights, as the renderer names it."""
@@ -38,6 +47,7 @@ _PULL_BACK_OFF: Final = "ImagePullBackOff"
 _PULL_WAITS: Final = frozenset({"ErrImagePull", _PULL_BACK_OFF})
 _HOPELESS_IMAGE_WAITS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 _CONFIG_WAIT: Final = "CreateContainerConfigError"
+_START_WAITS: Final = frozenset({"CreateContainerError", "RunContainerError"})
 _CRASH_WAIT: Final = "CrashLoopBackOff"
 
 _DENIED_WORDS: Final = re.compile(
@@ -53,6 +63,7 @@ _CONFIG_OBJECT: Final = re.compile(
     r"|find key (\S+) in (configmap|secret) (\S+)",
     re.IGNORECASE,
 )
+_VOLUME_CLAIM: Final = re.compile(r"persistentvolumeclaim \"([^\"]+)\" not found", re.IGNORECASE)
 _KINDS: Final = {"configmap": "ConfigMap", "secret": "Secret"}
 
 
@@ -156,30 +167,55 @@ def failure_of(pod: PodFacts, crash_count: int) -> Problem | None:
     if pod.is_deleting or pod.failure:
         # It is on its way out, and its controller makes another.
         return None
+    return _before_its_start(pod) or _after_its_start(pod, crash_count)
+
+
+def _before_its_start(pod: PodFacts) -> Problem | None:
     reason = pod.waiting_reason
     if reason in _PULL_WAITS or reason in _HOPELESS_IMAGE_WAITS:
         return _image_failure(pod)
     if reason == _CONFIG_WAIT:
         return _config_failure(pod)
-    if reason == _CRASH_WAIT or crash_count >= CRASHES_THAT_FAIL:
-        return _crash_failure(pod)
-    if crash_count > 0 and pod.last_exit == OOM_KILLED:
-        return _crash_failure(pod)
+    if reason in _START_WAITS:
+        return _start_failure(pod)
+    if absent := _VOLUME_CLAIM.search(pod.unschedulable_message):
+        return _absent(pod, f"PersistentVolumeClaim {absent[1]}")
+    return None
+
+
+def _after_its_start(pod: PodFacts, crash_count: int) -> Problem | None:
+    cause = recognise(pod.last_exit_message)
+    is_final = pod.last_exit == OOM_KILLED or (cause is not None and cause.is_final)
+    if (
+        pod.waiting_reason == _CRASH_WAIT
+        or crash_count >= CRASHES_THAT_FAIL
+        or (crash_count > 0 and pod.last_exit and is_final)
+    ):
+        return _crash_failure(pod, cause)
     return None
 
 
 def _image_failure(pod: PodFacts) -> Problem | None:
     words = _end(pod.waiting_message)
     if pod.waiting_reason in _HOPELESS_IMAGE_WAITS:
-        return _problem(errors.RuntimeFailed, f"pod {pod.name}: {pod.waiting_reason}: {words}")
-    is_first_attempt = pod.waiting_reason != _PULL_BACK_OFF  # the kubelet tries once more at once
-    if is_first_attempt or _ABSENT_HOST_WORDS.search(pod.waiting_message):
+        return _problem(
+            errors.RuntimeFailed,
+            f"pod {pod.name} can't pull its image: {pod.waiting_reason}: {words}. Correct the "
+            "image that the Workspace names",
+        )
+    if _ABSENT_HOST_WORDS.search(pod.waiting_message):
         return None
     if _DENIED_WORDS.search(pod.waiting_message):
-        return _problem(
-            errors.AccessDenied,
-            f"pod {pod.name} may not pull its image: {words}. Check the pull secrets that the "
-            "Workspace names, and the rights at the registry",
+        # A pull secret that was made at the same time is known to the kubelet a moment later.
+        is_first_attempt = pod.waiting_reason != _PULL_BACK_OFF
+        return (
+            None
+            if is_first_attempt
+            else _problem(
+                errors.AccessDenied,
+                f"pod {pod.name} may not pull its image: {words}. Check the pull secrets that "
+                "the Workspace names, the rights at the registry, and the image's name",
+            )
         )
     if _ABSENT_WORDS.search(pod.waiting_message):
         return _problem(
@@ -200,6 +236,10 @@ def _config_failure(pod: PodFacts) -> Problem:
         what = f"{_KINDS[found[1].lower()]} {found[2]}"
     else:
         what = f"key {found[3]} of {_KINDS[found[4].lower()]} {found[5]}"
+    return _absent(pod, what)
+
+
+def _absent(pod: PodFacts, what: str) -> Problem:
     return _problem(
         errors.MissingReference,
         f"pod {pod.name} needs {what}, which does not exist; create it, then send the signal "
@@ -207,7 +247,17 @@ def _config_failure(pod: PodFacts) -> Problem:
     )
 
 
-def _crash_failure(pod: PodFacts) -> Problem:
+def _start_failure(pod: PodFacts) -> Problem | None:
+    cause = recognise(pod.waiting_message)
+    if cause is None or not cause.is_final:
+        return None
+    return _problem(
+        errors.RuntimeFailed,
+        f"pod {pod.name} can't start: {cause}. The kubelet says: {_end(pod.waiting_message)}",
+    )
+
+
+def _crash_failure(pod: PodFacts, cause: RuntimeMessage | None) -> Problem:
     ended = pod.last_exit or "no exit code that Kubernetes knows"
     what = f"pod {pod.name} keeps failing: its container ended with {ended}"
     if pod.restart_count:
@@ -217,8 +267,10 @@ def _crash_failure(pod: PodFacts) -> Problem:
             ", because it used more memory than its limit or its node has; choose an instance type "
             "with more memory, or make the model need less (max-model-len in inference.config)"
         )
+    elif cause is not None:
+        what += f": {cause}"
     if pod.last_exit_message:
-        what += f". Last words: {pod.last_exit_message}"
+        what += f". Last words: {last_words(pod.last_exit_message)}"
     return _problem(errors.RuntimeFailed, what)
 
 

@@ -41,10 +41,6 @@ from planner.suggestions import fitting_types
 from planner.validation import Violation, validate, warnings
 from planner.world import NodeFacts, PlatformSettings, World
 
-CARRIES_OUT_SURGE: Final = False
-"""Whether the workflows start a new revision beside the old one when `rollout.strategy` says so."""
-
-
 MAX_SUGGESTIONS: Final = 3
 """Instance types to choose from; more would be a catalogue."""
 
@@ -84,7 +80,6 @@ def preview(
     effect = edit_effect(
         _Case(before, settings, catalogue).desired if before is not None else None,
         case.desired,
-        surges=CARRIES_OUT_SURGE,
     )
     return Preview(
         namespace=workspace.namespace,

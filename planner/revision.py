@@ -21,7 +21,7 @@ from planner.render.serving import full_reference, runtime_of
 from planner.render.template import template_of
 from planner.world import PlatformSettings
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised when what is hashed changes its meaning; every workload is then rolled once."""
 
 OF_NODES_ONLY: Final = frozenset({"preferred_nodes", "fallback_instance_types", "capacity_type"})
@@ -48,7 +48,7 @@ def revision_hash(
     """
     inputs = {
         "format": FORMAT,
-        "spec": _spec(workspace, preset),
+        "spec": _spec(workspace, preset, is_config_known=config_text is not None),
         "instanceType": wanted_instance_type(workspace, settings).casefold(),
         "annotations": _annotations(workspace),
         "config": config_text,
@@ -60,7 +60,7 @@ def revision_hash(
     return RevisionHash(digest[:REVISION_HASH_CHARACTERS])
 
 
-def _spec(workspace: Workspace, preset: Preset | None) -> dict[str, Any]:
+def _spec(workspace: Workspace, preset: Preset | None, *, is_config_known: bool) -> dict[str, Any]:
     """Return what the user wrote, without fields that are as they would be if left out.
 
     So a field that a later version adds rolls no workload that does not use it.
@@ -73,6 +73,9 @@ def _spec(workspace: Workspace, preset: Preset | None) -> dict[str, Any]:
         # The instance type is hashed as what it comes to.
         exclude={"resource": {*OF_NODES_ONLY, "instance_type"}},
     )
+    if is_config_known:
+        # Pods get a copy, so that what it was copied from does not matter to them.
+        spec.get("inference", {}).pop("config", None)
     if preset is not None:
         # Aliases and other spellings of a name are the same model.
         for feature in ("inference", "tuning"):

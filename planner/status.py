@@ -13,7 +13,7 @@ from typing import Any
 from api.conditions import ConditionType
 from api.errors import trim
 from api.payloads import OperationRecord, ReportInput, Step, StepRecord
-from planner.conditions import is_ready, judge
+from planner.conditions import judge, serves
 from planner.fields import objects_at, text_at
 
 _STEP_ORDER = {step: index for index, step in enumerate(Step)}
@@ -57,8 +57,11 @@ def render_status(
 
 
 def _state(report: ReportInput, current: Mapping[str, Any]) -> str:
-    """Return upstream's word for an inference: once it was ready, it is never pending again."""
-    if is_ready(report):
+    """Return upstream's word for an inference: once it was ready, it is never pending again.
+
+    It is about whether somebody answers, so a Workspace that was rolled back is ready as well.
+    """
+    if serves(report):
         return "Ready"
     return "Pending" if text_at(current, "state") in {"", "Pending"} else "NotReady"
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from api.payloads import Step
+from api.payloads import RolloutMode, Step
 from planner.node_matching import NodeNeed
 from planner.placement import Placement, is_running
+from planner.rollout import Transition
 from planner.world import NodeFacts, World
 
 
 def steps_left(
     world: World,
-    revision: str,
+    transition: Transition,
     active_revision: str,
     need: NodeNeed,
     placement: Placement,
@@ -24,7 +25,7 @@ def steps_left(
 
     Args:
         world: What was observed.
-        revision: That is to serve.
+        transition: To the revision that is to serve.
         active_revision: That the Service selects now.
         need: What is needed of each node.
         placement: The nodes to run on.
@@ -32,6 +33,7 @@ def steps_left(
         is_public: The Service is to have an address outside the cluster.
     """
     node_names, are_nodes_ready = _look_at_nodes(world, need, placement)
+    revision = transition.revision
     count = len(placement.claims) + len(placement.existing_nodes)
     workload = next((one for one in world.workloads if one.revision == revision), None)
     is_serving = (
@@ -39,7 +41,8 @@ def steps_left(
     )
     if not are_nodes_ready:
         yield Step.NODES
-    if workload is None:
+    if workload is None or workload.is_at_rest:
+        # A node may have dropped images that nothing used; to look costs a moment.
         yield Step.IMAGES
     if not is_serving:
         yield Step.WORKLOAD
@@ -49,6 +52,23 @@ def steps_left(
     is_service_as_wanted = world.service is not None and world.service.is_public == is_public
     if not (has_traffic and is_service_as_wanted):
         yield Step.TRAFFIC
+    are_stopped_before = not is_serving and transition.mode is not RolloutMode.SURGE
+    if stale_revisions(world, revision) and not are_stopped_before:
+        yield Step.RETIRE
+
+
+def stale_revisions(world: World, revision: str) -> list[str]:
+    """Return the other revisions that have pods, or want some, sorted.
+
+    One that was stopped is kept to go back to, and is in nobody's way.
+    """
+    return sorted(
+        {
+            one.revision
+            for one in world.workloads
+            if one.revision not in {revision, ""} and not one.is_at_rest
+        }
+    )
 
 
 def _look_at_nodes(

@@ -26,6 +26,7 @@ def workload_facts(obj: Mapping[str, Any]) -> WorkloadFacts:
         name=text_at(obj, "metadata", "name"),
         revision=labels_of(obj).get(names.LABEL_REVISION, ""),
         replicas=replicas,
+        pod_count=int_at(obj, "status", "replicas"),
         ready_replicas=int_at(obj, "status", "readyReplicas"),
         is_current=has_seen_spec and int_at(obj, "status", "updatedReplicas") >= replicas,
         node_names=_node_names(obj),

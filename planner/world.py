@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from api import names
+from api.payloads import RevisionRecord
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,25 @@ class WorkloadFacts:
     name: str
     revision: str = ""
     replicas: int = 0
+    """Pods that are wanted; 0 for an earlier revision that is kept to go back to."""
+    pod_count: int = 0
+    """Pods that there are, also such as are ending."""
     ready_replicas: int = 0
     is_current: bool = False
     """The controller has seen the newest spec and every pod runs it."""
     node_names: frozenset[str] = frozenset()
     """Nodes that its pods may run on (the required node affinity)."""
     is_deleting: bool = False
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is but a memory: no pod runs, and none is wanted."""
+        return self.replicas < 1 and self.pod_count < 1
+
+    @property
+    def has_home(self) -> bool:
+        """Whether its nodes are where it is, or is about to be."""
+        return not self.is_deleting and not self.is_at_rest
 
 
 @dataclass(frozen=True)
@@ -215,12 +229,14 @@ class World:
     gpu_requests: Mapping[str, int] = field(default_factory=dict)
     """GPUs (or MIG slices, where the Workspace wants those) asked for by pods of *others*, by node
     name."""
+    own_gpu_requests: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The same of this Workspace's own pods, by revision and then by node name."""
     config_text: str | None = None
     """Content of `inference.config`'s key, when the field is set and the ConfigMap exists."""
     missing: tuple[str, ...] = ()
     """Objects that the spec names and that do not exist, as "ConfigMap default/name"."""
-    adopted_revisions: frozenset[str] = frozenset()
-    """Revisions that have a ControllerRevision."""
+    recorded: tuple[RevisionRecord, ...] = ()
+    """Revisions that have a ControllerRevision, newest first."""
     workspace_uid: str = ""
     now: datetime | None = None
     """When this was observed. None: nothing is judged by time."""

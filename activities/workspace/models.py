@@ -44,17 +44,10 @@ class FoundModel:
 
     preset: Preset | None = None
     """None when it names none, an unknown one, or one that could not be looked up."""
-    is_pinned: bool = False
-    """The preset was looked up, so a revision must record it."""
     problem: p.Problem | None = None
     """Why it could not be looked up."""
     missing: tuple[str, ...] = ()
     """Objects that the look-up needs and that do not exist."""
-
-    @property
-    def to_record(self) -> Preset | None:
-        """Return what a revision records of the model."""
-        return self.preset if self.is_pinned else None
 
 
 async def find_model(
@@ -79,7 +72,7 @@ async def find_model(
     if entry is not None and record is not None:
         return _with_commit(entry, known.model.revision if known is not None else "")
     if known is not None:
-        return FoundModel(known, is_pinned=True)
+        return FoundModel(known)
     if workspace.is_deleting:
         # Nobody needs to know any more, and nothing may keep an object from going.
         return FoundModel(entry)
@@ -88,7 +81,9 @@ async def find_model(
 
 def preset_in(record: Mapping[str, Any]) -> Preset | None:
     """Return the preset that a ControllerRevision records, if it does and we can read it."""
-    recorded = (record.get("data") or {}).get("hubPreset")
+    data = record.get("data") or {}
+    # Earlier versions recorded only what they had looked up, and under another name.
+    recorded = data.get("preset") or data.get("hubPreset")
     if recorded is None:
         return None
     try:
@@ -117,7 +112,7 @@ def _with_commit(entry: Preset, commit: str) -> FoundModel:
     if not commit:
         return FoundModel(entry)
     model = entry.model.model_copy(update={"revision": commit})
-    return FoundModel(entry.model_copy(update={"model": model}), is_pinned=True)
+    return FoundModel(entry.model_copy(update={"model": model}))
 
 
 def _newest_record(
@@ -154,7 +149,7 @@ async def _look_up(ctx: ActivityContext, workspace: Workspace, entry: Preset | N
         found = await _ask_hub(ctx, workspace, entry, token)
         if entry is not None:
             return _with_commit(entry, found.commit)
-        return FoundModel(preset_of_hub(found), is_pinned=True)
+        return FoundModel(preset_of_hub(found))
     except HubError as error:
         if entry is not None and ctx.hub.is_offline:
             # The catalogue knows enough to serve it; only its exact commit stays open.

@@ -1,35 +1,50 @@
-"""Planning and adoption: what must be done, and the marks that come before the first resource."""
+"""Planning: what must be done, judged from everything that is known of a Workspace."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from activities.clients.kubernetes import (
-    CONTROLLER_REVISIONS,
-    HTTP_CONFLICT,
-    WORKSPACES,
-    ApiError,
-)
+from activities.clients.kubernetes import WORKSPACES
 from activities.context import ActivityContext
 from activities.errors import implements
 from activities.workspace.models import find_model
-from activities.workspace.reading import list_revisions, observe_world, revision_of
-from activities.workspace.references import read_config
+from activities.workspace.reading import (
+    RecordedRevision,
+    in_its_world,
+    list_revisions,
+    observe_world,
+    revision_in,
+    revision_of,
+)
 from activities.workspace.sightings import Sightings
 from api import contracts, names
 from api import payloads as p
-from api.errors import BY_REASON, Conflict, HubUnavailable, InvalidWorkspace, UnknownPreset
+from api.errors import InvalidWorkspace, UnknownPreset
+from api.preset import Preset
 from api.workspace import Workspace
+from planner.edit_effect import Wish
 from planner.losses import gone_claims, recent_claims
-from planner.plan import plan
-from planner.render import render_controller_revision
+from planner.plan import Recorded, plan
 from planner.revision import revision_hash
+from planner.world import World
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is planned, and in which world."""
+
+    workspace: Workspace
+    world: World
+    preset: Preset | None
+    recorded: Recorded | None = None
+    """Set where it is not the spec as it stands."""
 
 
 class Planning:
-    """Reads the Workspace and its world; writes the finalizer and the revision."""
+    """Reads the Workspace and its world."""
 
     def __init__(self, ctx: ActivityContext) -> None:
         """Take what all activities share."""
@@ -51,101 +66,84 @@ class Planning:
         records = await list_revisions(self._ctx, workspace.ref())
         model = await find_model(self._ctx, workspace, records)
         seen = await observe_world(self._ctx, workspace, model, records)
+        case = _Case(workspace, seen, model.preset)
+        if payload.given_up and payload.restore:
+            case = await self._stead(payload, obj, records, case)
         now = datetime.now(tz=UTC)
         recent = recent_claims(seen.claims, payload.recent_claims, now)
         world = self._sightings.remember(
             replace(
-                seen,
+                case.world,
                 workspace_uid=workspace.uid,
                 now=now,
                 gone_claims=gone_claims(seen.claims, recent),
             )
         )
         decision = plan(
-            workspace,
+            case.workspace,
             world,
-            model.preset,
+            case.preset,
             self._ctx.settings.platform,
             self._ctx.catalogue,
             failed_offers=payload.failed_offers,
+            serving=self._serving(obj, records, world),
+            recorded=case.recorded,
         )
         if model.problem is not None:
             decision = _without_model(decision, model.problem)
         return decision.model_copy(update={"recent_claims": recent})
 
-    @implements(contracts.adopt_workspace)
-    async def adopt_workspace(self, payload: p.AdoptInput) -> p.AdoptResult:
-        """See the contract."""
-        ref = payload.workspace
-        obj = await self._ctx.cluster.find(WORKSPACES, ref.name, ref.namespace)
-        if obj is None:
-            return p.AdoptResult(superseded=True)
-        metadata = obj["metadata"]
-        if (
-            metadata["uid"] != ref.uid
-            or metadata["generation"] != payload.generation
-            or metadata.get("deletionTimestamp")
-        ):
-            return p.AdoptResult(superseded=True)
-        workspace = Workspace.from_object(obj)
-        records = await list_revisions(self._ctx, workspace.ref())
-        model = await find_model(self._ctx, workspace, records)
-        if model.problem is not None:
-            # It could be looked up for the plan a moment ago: this passes, or the next plan tells.
-            raise BY_REASON.get(model.problem.reason, HubUnavailable)(model.problem.message)
-        # A ConfigMap is part of a revision and has no generation of the Workspace's to tell.
-        config_text, _ = await read_config(self._ctx, workspace)
-        now = revision_hash(workspace, model.preset, config_text, self._ctx.settings.platform)
-        if now != payload.revision:
-            return p.AdoptResult(superseded=True)
-        await self._add_finalizer(obj)
-        known = next((one for one in records if revision_of(one) == payload.revision), None)
-        if known is not None:
-            return p.AdoptResult(revision_number=int(known["revision"]))
-        number = 1 + max((int(one["revision"]) for one in records), default=0)
-        body = render_controller_revision(
-            workspace,
-            payload.revision,
-            number,
-            config_text=config_text,
-            hub_preset=model.to_record,
-        )
-        await self._record(workspace, payload.revision, body)
-        return p.AdoptResult(revision_number=number)
+    async def _stead(
+        self,
+        payload: p.PlanInput,
+        obj: dict[str, Any],
+        records: Sequence[Mapping[str, Any]],
+        case: _Case,
+    ) -> _Case:
+        """Return what is planned while the spec asks for a revision that was given up.
 
-    async def _add_finalizer(self, obj: dict[str, Any]) -> None:
-        metadata = obj["metadata"]
-        finalizers = metadata.get("finalizers") or []
-        if names.FINALIZER_WORKSPACE in finalizers:
-            return
-        # The resource version guards finalizers that somebody else adds at the same time.
-        await self._ctx.cluster.merge_patch(
-            WORKSPACES,
-            metadata["name"],
-            {
-                "metadata": {
-                    "resourceVersion": metadata["resourceVersion"],
-                    "finalizers": [*finalizers, names.FINALIZER_WORKSPACE],
-                }
-            },
-            metadata["namespace"],
+        Any other spec is planned itself, and so is this one when the good revision is gone.
+        """
+        live = self._revision_of(case)
+        if live != payload.given_up or case.workspace.is_deleting:
+            return case
+        recorded = self._recorded(obj, records, payload.restore)
+        if recorded is None:
+            return case
+        world = await in_its_world(self._ctx, case.world, recorded)
+        return _Case(
+            recorded.workspace,
+            world,
+            recorded.preset,
+            Recorded(payload.restore, spec_revision=live),
         )
 
-    async def _record(self, workspace: Workspace, revision: str, body: dict[str, Any]) -> None:
-        name, namespace = body["metadata"]["name"], workspace.namespace
+    def _revision_of(self, case: _Case) -> str:
+        platform = self._ctx.settings.platform
         try:
-            await self._ctx.cluster.create(CONTROLLER_REVISIONS, body, namespace)
-        except ApiError as error:
-            if error.status != HTTP_CONFLICT:
-                raise
-            # Of the same name and not ours: left by an object that had this name before. The
-            # garbage collector takes it; until then the activity tries again.
-            await self._ctx.cluster.delete(CONTROLLER_REVISIONS, name, namespace)
-            raise Conflict(
-                f"ControllerRevision {name} of an earlier Workspace is in the way"
-            ) from error
-        # Every step of the operation renders from it next, most likely in this process.
-        self._ctx.revisions.put((workspace.uid, revision), body["data"])
+            return str(revision_hash(case.workspace, case.preset, case.world.config_text, platform))
+        except InvalidWorkspace:
+            return ""  # The plan tells what is wrong.
+
+    def _recorded(
+        self, obj: dict[str, Any], records: Sequence[Mapping[str, Any]], revision: str
+    ) -> RecordedRevision | None:
+        """Return a recorded revision; None when it is gone, or was written by another version."""
+        data = next((one["data"] for one in records if revision_of(one) == revision), None)
+        if data is None:
+            return None
+        try:
+            return revision_in(self._ctx, obj, data)
+        except InvalidWorkspace:
+            return None
+
+    def _serving(
+        self, obj: dict[str, Any], records: Sequence[Mapping[str, Any]], world: World
+    ) -> Wish | None:
+        """Return what the revision that has the traffic was made from, where that is recorded."""
+        active_revision = world.service.active_revision if world.service is not None else ""
+        recorded = self._recorded(obj, records, active_revision)
+        return Wish(recorded.workspace, recorded.config_text) if recorded is not None else None
 
 
 def _without_model(decision: p.WorkspacePlan, problem: p.Problem) -> p.WorkspacePlan:

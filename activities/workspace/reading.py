@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from activities.clients.kubernetes import CONTROLLER_REVISIONS, STATEFUL_SETS, WORKSPACES
+from activities.clients.kubernetes import (
+    CONTROLLER_REVISIONS,
+    SERVICES,
+    STATEFUL_SETS,
+    WORKSPACES,
+)
 from activities.context import ActivityContext
 from activities.errors import WorkspaceGone
 from activities.workspace.models import FoundModel, preset_in
@@ -80,7 +85,7 @@ async def read_revision(ctx: ActivityContext, payload: RevisionInput) -> Recorde
     if data is None:
         data = await _read_record(ctx, payload)
         ctx.revisions.put(key, data)
-    return _revision(ctx, obj, data)
+    return revision_in(ctx, obj, data)
 
 
 async def _read_record(ctx: ActivityContext, payload: RevisionInput) -> dict[str, Any]:
@@ -95,9 +100,19 @@ async def _read_record(ctx: ActivityContext, payload: RevisionInput) -> dict[str
     return data
 
 
-def _revision(
+def revision_in(
     ctx: ActivityContext, obj: Mapping[str, Any], data: Mapping[str, Any]
 ) -> RecordedRevision:
+    """Return what a record tells, with today's metadata and policy of its Workspace.
+
+    Args:
+        ctx: What all activities share.
+        obj: The Workspace as it is in the cluster now.
+        data: Of the ControllerRevision.
+
+    Raises:
+        InvalidWorkspace: this version can't read the recorded spec.
+    """
     annotations = {
         key: value
         for key, value in (obj["metadata"].get("annotations") or {}).items()
@@ -171,8 +186,11 @@ async def observe_world(
     ref = workspace.ref()
     labels = owned_by(ref)
     informers = ctx.informers
-    # By name: the headless Service of several nodes carries the same labels.
-    service = informers.services.get(ref.name, ref.namespace)
+    # What serves and what runs decides whether anything is stopped, so it is read past the caches:
+    # while a watch is late, the revision that gets the traffic looks as if nobody needed it. By
+    # name: the headless Service of several nodes carries the same labels.
+    service = await ctx.cluster.find(SERVICES, ref.name, ref.namespace)
+    workloads = await ctx.cluster.list(STATEFUL_SETS, ref.namespace, labels)
     config_text: str | None = None
     missing: tuple[str, ...] = ()
     if not workspace.is_deleting:
@@ -182,21 +200,39 @@ async def observe_world(
     return World(
         nodes=tuple(facts.node_facts(node) for node in informers.nodes.list()),
         claims=tuple(facts.claim_facts(claim) for claim in informers.node_claims.list("", labels)),
-        workloads=tuple(
-            facts.workload_facts(workload)
-            for workload in informers.stateful_sets.list(ref.namespace, labels)
-        ),
+        workloads=tuple(facts.workload_facts(workload) for workload in workloads),
         service=facts.service_facts(service) if service is not None else None,
-        gpu_requests=facts.gpu_requests_by_node(
-            informers.pods.list(),
-            workspace.uid,
-            informers.stateful_sets.list(),
-            device_resource(workspace),
-        ),
         config_text=config_text,
         missing=tuple(sorted(set(missing))),
-        adopted_revisions=frozenset(revision_of(record) for record in records),
+        recorded=facts.revision_records(records),
+        **_requests(ctx, workspace),
     )
+
+
+async def in_its_world(ctx: ActivityContext, world: World, recorded: RecordedRevision) -> World:
+    """Return the world as a recorded revision meets it: with its settings and its references."""
+    return replace(
+        world,
+        config_text=recorded.config_text,
+        missing=tuple(sorted(set(await missing_secrets(ctx, recorded.workspace)))),
+        **_requests(ctx, recorded.workspace),
+    )
+
+
+def _requests(ctx: ActivityContext, workspace: Workspace) -> dict[str, Any]:
+    """Return who holds devices of the kind that the Workspace wants."""
+    informers, device = ctx.informers, device_resource(workspace)
+    labels = owned_by(workspace.ref())
+    return {
+        "gpu_requests": facts.gpu_requests_by_node(
+            informers.pods.list(), workspace.uid, informers.stateful_sets.list(), device
+        ),
+        "own_gpu_requests": facts.own_gpu_requests(
+            informers.pods.list(workspace.namespace, labels),
+            informers.stateful_sets.list(workspace.namespace, labels),
+            device,
+        ),
+    }
 
 
 async def list_revisions(ctx: ActivityContext, ref: WorkspaceRef) -> list[dict[str, Any]]:

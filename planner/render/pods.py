@@ -10,9 +10,6 @@ from api import names
 USER_ID: Final = 1000
 """The runtime images are built for this user."""
 
-TERMINATION_GRACE_SECONDS: Final = 30
-"""30 s: upstream's contract, and Kubernetes' default."""
-
 SPOT_TAINT_KEY: Final = "kubernetes.azure.com/scalesetpriority"
 SPOT_TAINT_VALUE: Final = "spot"
 """AKS puts this taint on its spot nodes."""

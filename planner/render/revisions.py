@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from api import names
@@ -23,7 +24,9 @@ def render_controller_revision(
     number: int,
     *,
     config_text: str | None = None,
-    hub_preset: Preset | None = None,
+    preset: Preset | None = None,
+    images: Sequence[str] = (),
+    annotations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the ControllerRevision from which a step renders, whatever is edited meanwhile.
 
@@ -34,7 +37,9 @@ def render_controller_revision(
         revision: Its hash.
         number: Counts the revisions of the Workspace.
         config_text: Content of the ConfigMap that `inference.config` names.
-        hub_preset: What was found out of a model that the catalogue lacks, so that it stays pinned.
+        preset: Its whole model, so that a later catalogue does not change what is brought back.
+        images: References of what its pods run, by digest where that is known.
+        annotations: What is known of how it came about: who wrote the spec, which versions.
     """
     data: dict[str, Any] = workspace.model_dump(
         mode="json",
@@ -44,17 +49,20 @@ def render_controller_revision(
     )
     if config_text is not None:
         data["config"] = config_text
-    if annotations := rendering_annotations(workspace):
-        data["annotations"] = annotations
-    if hub_preset is not None:
-        data["hubPreset"] = hub_preset.model_dump(mode="json", by_alias=True)
+    if orders := rendering_annotations(workspace):
+        data["annotations"] = orders
+    if preset is not None:
+        data["preset"] = preset.model_dump(mode="json", by_alias=True)
+    if images:
+        data["images"] = list(images)
     labels = {**revision_labels(workspace, revision), LABEL_OWNER: workspace.name}
+    metadata = owned_metadata(workspace, names.workload_name(workspace.name, revision), labels)
+    if annotations:
+        metadata["annotations"] = dict(annotations)
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
-        "metadata": owned_metadata(
-            workspace, names.workload_name(workspace.name, revision), labels
-        ),
+        "metadata": metadata,
         "revision": number,
         "data": data,
     }

@@ -7,9 +7,9 @@ from typing import Any
 from api import names
 from planner.render import adapters, multi_node, volumes, weights
 from planner.render.command import server_command
+from planner.render.draining import TERMINATION_GRACE_SECONDS, lifecycle
 from planner.render.images import image_pull_secrets_of
 from planner.render.pods import (
-    TERMINATION_GRACE_SECONDS,
     container_security_context,
     environment,
     foreign_container_security_context,
@@ -56,6 +56,7 @@ def _server(serving: Serving) -> dict[str, Any]:
         **({"env": variables} if variables else {}),
         "resources": container_resources(serving),
         **probes.as_fields(),
+        "lifecycle": lifecycle(serving),
         # The last lines of the log are the cause that people are shown.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": foreign_container_security_context()

@@ -188,16 +188,14 @@ def _unread_annotations(case: Case) -> Iterator[str]:
 
 def _rollout(case: Case) -> Iterator[str]:
     rollout = case.workspace.rollout
-    if rollout is None:
-        return
-    if rollout.strategy is RolloutStrategy.SURGE:
-        yield "rollout.strategy: Surge is not available in this version; edits are made in place"
-    for field, is_set in (
-        ("autoRollback", rollout.auto_rollback is True),
-        ("revisionHistoryLimit", rollout.revision_history_limit is not None),
-    ):
-        if is_set:
-            yield f"rollout.{field}: is not carried out in this version"
+    is_surge = rollout is not None and rollout.strategy is RolloutStrategy.SURGE
+    if is_surge and not case.settings.provisions_nodes:
+        count = case.workspace.resource.count
+        yield (
+            "rollout.strategy: Surge takes room for a second set of pods while an edit is carried "
+            f"out, and this installation makes no nodes: see that the GPUs of {count} pods more "
+            "are free"
+        )
 
 
 def _buys_machines(case: Case) -> bool:

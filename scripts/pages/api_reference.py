@@ -55,6 +55,18 @@ ANNOTATIONS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Annotations that users set: values, and what they do."""
 
+RECORD_ANNOTATIONS: Final[Mapping[str, str]] = {
+    names.ANNOTATION_OUTCOME: (
+        "What became of the revision: `Good`, `GivenUp`, or nothing while nobody verified it."
+    ),
+    names.ANNOTATION_OUTCOME_MESSAGE: "Why it was given up.",
+    names.ANNOTATION_AUTHOR: "Who wrote the spec and when, as `metadata.managedFields` tells.",
+    names.ANNOTATION_IMAGES: "Each image of its pods, with the digest that was run.",
+    names.ANNOTATION_PLATFORM_VERSION: "The platform that made the record.",
+    names.ANNOTATION_CATALOGUE_VERSION: "A digest of the catalogue's entry for the model.",
+}
+"""Annotations that the platform writes on the ControllerRevision of each revision."""
+
 CONDITIONS: Final[Mapping[ConditionType, str]] = {
     ConditionType.NODE_CLAIM_READY: "Every machine that was asked for is up and has joined.",
     ConditionType.NODES_READY: "Every node is ready and shows its GPUs.",
@@ -165,6 +177,13 @@ def _annotations() -> Iterator[str]:
     yield ""
     rows = ([code(key), values, text] for key, (values, text) in ANNOTATIONS.items())
     yield from table(["Annotation", "Values", "What it does"], rows)
+    yield ""
+    yield "## Annotations of a recorded revision"
+    yield ""
+    yield "The platform writes them: `kubectl get controllerrevisions -l kaito.sh/workspace=NAME`."
+    yield ""
+    records = ([code(key), text] for key, text in RECORD_ANNOTATIONS.items())
+    yield from table(["Annotation", "What it tells"], records)
 
 
 def _conditions() -> Iterator[str]:

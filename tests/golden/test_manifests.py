@@ -52,7 +52,7 @@ def everything_of_onebox() -> Manifests:
     preset = CATALOGUE.get(gen.PRESET)
     return [
         render_node_claim(workspace, gen.claim(), preset, SETTINGS),
-        render_controller_revision(workspace, REVISION, 1),
+        render_controller_revision(workspace, REVISION, 1, preset=preset),
         render_pull_pod(workspace, preset, REVISION, "node-1", 0, SETTINGS),
         workload(workspace),
         render_headless_service(workspace),

@@ -22,8 +22,8 @@ from activities.clients.kubernetes import (
     KubernetesClient,
 )
 from activities.context import ActivityContext
+from activities.workspace.adoption import Adoption
 from activities.workspace.nodes import Nodes
-from activities.workspace.planning import Planning
 from activities.workspace.workload import Workload
 from api import names
 from api import payloads as p
@@ -115,9 +115,7 @@ async def test_the_commit_and_the_facts_are_recorded_and_the_pods_are_made_from_
     story = await begin(LLAMA)
     plan = await story.adopt()
     commit = hub[LLAMA].commit
-    assert (await recorded(client, story, plan.revision))["hubPreset"]["model"][
-        "revision"
-    ] == commit
+    assert (await recorded(client, story, plan.revision))["preset"]["model"]["revision"] == commit
     hub.fails_with = 503
     hub.requests.clear()
     # Another worker, which remembers nothing.
@@ -157,7 +155,7 @@ async def test_a_branch_that_moves_between_plan_and_adoption_is_planned_again(
     plan = await story.plan()
     hub[LLAMA].message = "second"
     result = await story.run(
-        Planning(story.ctx).adopt_workspace,
+        Adoption(story.ctx).adopt_workspace,
         p.AdoptInput(workspace=story.ref, revision=plan.revision, generation=plan.generation),
     )
     assert result.superseded
@@ -175,12 +173,12 @@ async def test_a_revision_that_the_user_names_wins_over_the_recorded_one(
     second = await story.adopt()
     assert second.revision != first.revision
     data = await recorded(client, story, second.revision)
-    assert data["hubPreset"]["model"]["revision"] == hub[LLAMA].commit
+    assert data["preset"]["model"]["revision"] == hub[LLAMA].commit
     # Back to the branch: to the commit that it was taken at.
     await rename(client, story, LLAMA)
     third = await story.adopt()
     assert third.revision == first.revision
-    assert (await recorded(client, story, third.revision))["hubPreset"]["model"]["revision"] == old
+    assert (await recorded(client, story, third.revision))["preset"]["model"]["revision"] == old
 
 
 async def test_another_spelling_of_the_same_model_is_the_same_revision(
@@ -236,7 +234,7 @@ async def test_a_hub_that_goes_down_before_the_adoption_is_an_error_of_its_class
     hub.fails_with = 503
     error = await refusal(
         story.run(
-            Planning(story.ctx).adopt_workspace,
+            Adoption(story.ctx).adopt_workspace,
             p.AdoptInput(workspace=story.ref, revision=plan.revision, generation=plan.generation),
         )
     )
@@ -283,7 +281,7 @@ async def test_the_token_of_the_secret_opens_a_gated_model_and_is_written_nowher
     assert plan.problem is None
     assert set(hub.tokens) == {f"Bearer {WELCOME}"}
     data = await recorded(client, story, plan.revision)
-    assert data["hubPreset"]["model"]["gated"]
+    assert data["preset"]["model"]["gated"]
     assert WELCOME not in json.dumps(data) + plan.model_dump_json()
 
 
@@ -368,8 +366,8 @@ async def test_an_entry_without_a_commit_gets_one_and_keeps_it(
     first = await story.adopt()
     commit = hub["ibm-granite/granite-4.1-8b"].commit
     data = await recorded(client, story, first.revision)
-    assert data["hubPreset"]["model"]["revision"] == commit
-    assert data["hubPreset"]["name"] == UNPINNED
+    assert data["preset"]["model"]["revision"] == commit
+    assert data["preset"]["name"] == UNPINNED
     hub["ibm-granite/granite-4.1-8b"].message = "second"
     hub.fails_with = 503
     again = await story.plan()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api import names
-from api.payloads import Step, WorkspacePlan
+from api.payloads import RevisionOutcome, RevisionRecord, RolloutMode, Step, WorkspacePlan
 from api.preset import Preset
 from api.workspace import Workspace
 from planner.plan import plan
@@ -45,6 +46,8 @@ def workspace(
     finalizers: tuple[str, ...] = (names.FINALIZER_WORKSPACE,),
     deleting: bool = False,
     annotations: dict[str, str] | None = None,
+    rollout: dict[str, Any] | None = None,
+    status: dict[str, Any] | None = None,
 ) -> Workspace:
     metadata: dict[str, Any] = {
         "name": name,
@@ -66,6 +69,8 @@ def workspace(
                 "preferredNodes": list(preferred),
             },
             "inference": {"preset": {"name": preset}, "config": config},
+            **({"rollout": rollout} if rollout is not None else {}),
+            **({"status": status} if status is not None else {}),
         }
     )
 
@@ -89,8 +94,10 @@ class Simulation:
     claims: dict[str, ClaimFacts] = field(default_factory=dict)
     workloads: dict[str, WorkloadFacts] = field(default_factory=dict)
     active_revision: str = ""
-    adopted: set[str] = field(default_factory=set)
+    recorded: dict[str, RevisionRecord] = field(default_factory=dict)
+    """By revision, the newest last."""
     gpu_requests: dict[str, int] = field(default_factory=dict)
+    config_text: str | None = None
     bought: list[str] = field(default_factory=list)
     moves: list[tuple[str, frozenset[str]]] = field(default_factory=list)
 
@@ -102,23 +109,57 @@ class Simulation:
             workloads=tuple(self.workloads.values()),
             service=service,
             gpu_requests=self.gpu_requests,
-            adopted_revisions=frozenset(self.adopted),
+            config_text=self.config_text,
+            own_gpu_requests={
+                one.revision: dict.fromkeys(one.node_names, 1)
+                for one in self.workloads.values()
+                if one.has_home
+            },
+            recorded=tuple(reversed(self.recorded.values())),
         )
 
     def plan(self, of: Workspace) -> WorkspacePlan:
         return plan(of, self.world(), catalogue_preset(), self.settings, load_catalogue())
 
     def carry_out(self, decision: WorkspacePlan) -> None:
-        self.adopted.add(decision.revision)
+        if not decision.adopted:
+            self.record(decision.revision)
         for step in decision.steps:
-            if step is Step.NODES:
-                self._bring_up_nodes(decision)
-            if step is Step.WORKLOAD:
-                self._run(decision)
-            if step is Step.TRAFFIC:
-                self.active_revision = decision.revision
-        for revision in decision.stale_revisions:
-            del self.workloads[revision]
+            self.take(step, decision)
+        if decision.steps:
+            self.record(decision.revision, RevisionOutcome.GOOD)
+
+    def record(
+        self, revision: str, outcome: RevisionOutcome = RevisionOutcome.UNKNOWN
+    ) -> RevisionRecord:
+        """Write down a revision as the newest, or what became of one that is recorded."""
+        known = self.recorded.get(revision)
+        if known is None or outcome is RevisionOutcome.UNKNOWN:
+            number = 1 + max((one.number for one in self.recorded.values()), default=0)
+            self.recorded.pop(revision, None)
+            known = RevisionRecord(revision=revision, number=number)
+        self.recorded[revision] = known.model_copy(update={"outcome": outcome})
+        return self.recorded[revision]
+
+    def take(self, step: Step, decision: WorkspacePlan) -> None:
+        """Carry out one step as the activities do."""
+        if step is Step.NODES:
+            self._bring_up_nodes(decision)
+        if step is Step.WORKLOAD:
+            is_surge = decision.mode is RolloutMode.SURGE
+            kept = {decision.active_revision} if is_surge else set()
+            self._stop(one for one in decision.stale_revisions if one not in kept)
+            self._run(decision)
+        if step is Step.TRAFFIC:
+            self.active_revision = decision.revision
+        if step is Step.RETIRE:
+            self._stop(decision.stale_revisions)
+
+    def _stop(self, revisions: Iterable[str]) -> None:
+        for revision in revisions:
+            self.workloads[revision] = replace(
+                self.workloads[revision], replicas=0, pod_count=0, ready_replicas=0
+            )
 
     def _bring_up_nodes(self, decision: WorkspacePlan) -> None:
         for spec in decision.claims:
@@ -147,6 +188,7 @@ class Simulation:
             names.workload_name("llm", decision.revision),
             decision.revision,
             replicas=decision.replicas,
+            pod_count=decision.replicas,
             ready_replicas=decision.replicas,
             is_current=True,
             node_names=node_names,

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from api.conditions import ConditionStatus, ConditionType, Reason
 from api.errors import BY_REASON
 from api.payloads import (
+    GivenUp,
     LifecyclePhase,
     Problem,
     ReportInput,
+    RolloutMode,
     Step,
     StepRecord,
     StepState,
@@ -54,7 +56,7 @@ def shown(given_report: ReportInput) -> dict[str, tuple[str, str]]:
 def test_everything_is_true_once_the_workspace_is_ready() -> None:
     ready = report(
         LifecyclePhase.READY,
-        timeline=timeline(*[DONE] * 5),
+        timeline=timeline(*[DONE] * len(Step)),
         active_revision="abc",
         node_names=["b", "a"],
         preset="smollm2",
@@ -156,7 +158,7 @@ def test_a_bad_edit_of_a_serving_workspace_does_not_call_its_model_dead() -> Non
     conditions = shown(
         report(
             LifecyclePhase.FAILED,
-            timeline=timeline(*[DONE] * 5),
+            timeline=timeline(*[DONE] * len(Step)),
             active_revision="abc",
             problem=Problem(reason="UnknownPreset", message="no preset is called lama"),
         )
@@ -169,7 +171,7 @@ def test_a_shortage_that_planning_found_belongs_to_the_nodes() -> None:
     conditions = shown(
         report(
             LifecyclePhase.WAITING,
-            timeline=timeline(*[DONE] * 5),
+            timeline=timeline(*[DONE] * len(Step)),
             problem=Problem(reason="InsufficientCapacity", message="1 node is needed"),
         )
     )
@@ -182,6 +184,16 @@ def test_while_a_new_revision_comes_up_the_old_one_is_said_to_serve() -> None:
     message = "Step workload is running; revision old goes on serving."
     assert conditions[ConditionType.INFERENCE_READY].message == message
     assert conditions[ConditionType.ROLLOUT_HEALTHY].status == "Unknown"
+
+
+def test_in_place_nobody_is_promised_that_the_old_one_goes_on_serving() -> None:
+    given = report(
+        timeline=timeline(DONE, DONE, RUNNING),
+        active_revision="old",
+        mode=RolloutMode.IN_PLACE,
+    )
+    message = judge(given)[ConditionType.INFERENCE_READY].message
+    assert message == "Step workload is running; revision old serves until its pods make room."
 
 
 def test_a_failed_rollout_is_unhealthy_with_its_cause() -> None:
@@ -200,7 +212,7 @@ def test_a_failed_rollout_is_unhealthy_with_its_cause() -> None:
 
 def test_a_paused_workspace_that_serves_is_still_ready() -> None:
     conditions = shown(
-        report(LifecyclePhase.PAUSED, timeline=timeline(*[DONE] * 5), paused_reason="audit")
+        report(LifecyclePhase.PAUSED, timeline=timeline(*[DONE] * len(Step)), paused_reason="audit")
     )
     assert conditions["WorkspaceSucceeded"] == ("True", "Ready")
     assert conditions["Progressing"] == ("False", "Paused")
@@ -218,7 +230,7 @@ def test_a_workspace_paused_on_its_way_says_who_stopped_it() -> None:
 
 def test_deleting_is_shown_only_while_deleting_and_nothing_is_ready_then() -> None:
     conditions = shown(
-        report(LifecyclePhase.DELETING, deleting=True, timeline=timeline(*[DONE] * 5))
+        report(LifecyclePhase.DELETING, deleting=True, timeline=timeline(*[DONE] * len(Step)))
     )
     assert conditions["WorkspaceDeleting"] == ("True", "Deleting")
     assert conditions["InferenceReady"] == ("False", "Deleting")
@@ -242,6 +254,123 @@ def test_a_tuning_workspace_has_a_job_and_no_inference() -> None:
     assert "JobStarted" not in shown(report())
 
 
+# --- Rollouts -------------------------------------------------------------------------------------
+
+GIVEN_UP = GivenUp(
+    revision="bad", problem=Problem(reason="RuntimeFailed", message="it exits with code 1.")
+)
+
+
+def sentence(given_report: ReportInput, condition: ConditionType) -> str:
+    return judge(given_report)[condition].message
+
+
+def test_after_a_rollback_the_good_revision_serves_and_the_spec_is_not_fulfilled() -> None:
+    rolled_back = report(
+        LifecyclePhase.ROLLED_BACK,
+        timeline=timeline(*[DONE] * len(Step)),
+        active_revision="abc",
+        spec_revision="bad",
+        given_up=GIVEN_UP,
+        preset="smollm2",
+    )
+    assert shown(rolled_back) == {
+        "NodeClaimReady": ("True", "Ready"),
+        "NodesReady": ("True", "Ready"),
+        "ResourceReady": ("True", "Ready"),
+        "InferenceReady": ("True", "Ready"),
+        "WorkspaceSucceeded": ("False", "RolledBack"),
+        "Progressing": ("False", "RolledBack"),
+        "RolloutHealthy": ("False", "RolledBack"),
+    }
+    assert sentence(rolled_back, ConditionType.ROLLOUT_HEALTHY) == (
+        "Revision bad failed: it exits with code 1. Revision abc serves in its stead. Correct the "
+        "spec, or send the signal `retry` to try it again."
+    )
+    assert sentence(rolled_back, ConditionType.INFERENCE_READY).startswith("Revision abc serves")
+
+
+def test_a_workflow_that_begins_anew_after_a_rollback_says_the_same_without_a_timeline() -> None:
+    rolled_back = report(
+        LifecyclePhase.ROLLED_BACK, active_revision="abc", given_up=GIVEN_UP, preset="smollm2"
+    )
+    assert shown(rolled_back)["InferenceReady"] == ("True", "Ready")
+    assert shown(rolled_back)["WorkspaceSucceeded"] == ("False", "RolledBack")
+
+
+def test_while_the_good_revision_is_brought_back_somebody_is_at_it() -> None:
+    restoring = report(
+        LifecyclePhase.RESTORING,
+        timeline=timeline(DONE, DONE, RUNNING),
+        active_revision="abc",
+        given_up=GIVEN_UP,
+        preset="smollm2",
+    )
+    conditions = shown(restoring)
+    assert conditions["InferenceReady"] == ("False", "InProgress")
+    assert conditions["WorkspaceSucceeded"] == ("False", "Restoring")
+    assert conditions["Progressing"] == ("True", "Restoring")
+    assert conditions["RolloutHealthy"] == ("False", "Restoring")
+    assert "being brought back" in sentence(restoring, ConditionType.PROGRESSING)
+
+
+def test_a_restore_that_fails_tells_its_own_cause() -> None:
+    held_up = report(
+        LifecyclePhase.WAITING,
+        timeline=timeline(WAITING, reason="QuotaExceeded", message="no quota"),
+        given_up=GIVEN_UP,
+        problem=Problem(reason="QuotaExceeded", message="no quota"),
+    )
+    assert shown(held_up)["WorkspaceSucceeded"] == ("False", "QuotaExceeded")
+    assert shown(held_up)["Progressing"] == ("False", "QuotaExceeded")
+
+
+def test_a_paused_workspace_that_was_rolled_back_is_not_what_the_spec_asks_for() -> None:
+    paused = report(
+        LifecyclePhase.PAUSED,
+        timeline=timeline(*[DONE] * len(Step)),
+        active_revision="abc",
+        given_up=GIVEN_UP,
+    )
+    assert shown(paused)["WorkspaceSucceeded"] == ("False", "Paused")
+    assert shown(paused)["RolloutHealthy"] == ("False", "RolledBack")
+
+
+def test_an_edit_that_waits_for_an_approval_leaves_the_model_served() -> None:
+    awaiting = report(
+        LifecyclePhase.AWAITING_APPROVAL,
+        timeline=timeline(*[DONE] * len(Step)),
+        active_revision="old",
+        preset="smollm2",
+    )
+    assert shown(awaiting) == {
+        "NodeClaimReady": ("True", "Ready"),
+        "NodesReady": ("True", "Ready"),
+        "ResourceReady": ("True", "Ready"),
+        "InferenceReady": ("True", "Ready"),
+        "WorkspaceSucceeded": ("False", "AwaitingApproval"),
+        "Progressing": ("False", "AwaitingApproval"),
+        "RolloutHealthy": ("Unknown", "AwaitingApproval"),
+    }
+    assert sentence(awaiting, ConditionType.INFERENCE_READY).startswith("Revision old serves")
+    assert sentence(awaiting, ConditionType.PROGRESSING) == (
+        "Revision abc waits until an operator sends the signal `approve`; revision old goes on "
+        "serving."
+    )
+
+
+def test_the_model_is_served_once_traffic_moved_though_old_pods_still_stop() -> None:
+    retiring = report(
+        LifecyclePhase.VERIFYING,
+        timeline=timeline(DONE, DONE, DONE, DONE, DONE, RUNNING),
+        active_revision="abc",
+        preset="smollm2",
+    )
+    assert shown(retiring)["InferenceReady"] == ("True", "Ready")
+    assert shown(retiring)["WorkspaceSucceeded"] == ("False", "InProgress")
+    assert sentence(retiring, ConditionType.PROGRESSING) == "Step retire is running."
+
+
 _REPORTS = st.builds(
     ReportInput,
     workspace=st.just(REF),
@@ -258,12 +387,13 @@ _REPORTS = st.builds(
             reason=st.sampled_from(["", "QuotaExceeded", "not a reason!"]),
             message=st.text(),
         ),
-        max_size=5,
+        max_size=len(Step),
         unique_by=lambda record: record.step,
     ),
     problem=st.none()
     | st.builds(Problem, reason=st.sampled_from([*BY_REASON, "", "odd reason"]), message=st.text()),
     paused_reason=st.sampled_from(["", "audit"]),
+    given_up=st.sampled_from([None, GIVEN_UP]),
     deleting=st.booleans(),
     has_inference=st.booleans(),
 )
@@ -284,6 +414,7 @@ def test_success_implies_every_other_condition_and_is_never_said_with_a_problem(
     conditions = judge(given_report)
     if conditions[ConditionType.WORKSPACE_SUCCEEDED].status == ConditionStatus.TRUE:
         assert given_report.problem is None
+        assert given_report.given_up is None
         assert not given_report.deleting
         for condition in (ConditionType.NODES_READY, ConditionType.RESOURCE_READY):
             assert conditions[condition].status == ConditionStatus.TRUE
@@ -293,7 +424,7 @@ def test_success_implies_every_other_condition_and_is_never_said_with_a_problem(
 
 
 def test_of_pods_that_nobody_knows_how_to_ask_only_readiness_is_told() -> None:
-    ready = report(LifecyclePhase.READY, timeline=timeline(*[DONE] * 5), preset="")
+    ready = report(LifecyclePhase.READY, timeline=timeline(*[DONE] * len(Step)), preset="")
     message = judge(ready)[ConditionType.INFERENCE_READY].message
     assert "inference.template" in message
     assert "answered" not in message

@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api import names
 from api.payloads import Problem, WorkspacePlan
-from planner.edit_effect import CONFIG_TEXT, Desired, EditEffect, EffectKind, edit_effect
+from planner.edit_effect import (
+    CONFIG_TEXT,
+    Change,
+    Desired,
+    EditEffect,
+    EffectKind,
+    Wish,
+    changes_between,
+    edit_effect,
+)
 from planner.plan import plan
 from planner.world import ServiceFacts, World
 from tests import gen
@@ -28,8 +39,8 @@ def desired(config_text: str | None = None, active_revision: str = "", **changes
     return Desired(workspace, planned, config_text)
 
 
-def effect(before: Desired | None, after: Desired, *, surges: bool = False) -> EditEffect:
-    return edit_effect(before, after, surges=surges)
+def effect(before: Desired | None, after: Desired) -> EditEffect:
+    return edit_effect(before, after)
 
 
 def test_what_is_not_there_yet_starts_on_its_nodes() -> None:
@@ -109,8 +120,63 @@ def test_another_content_of_the_config_map_alone_restarts_in_place() -> None:
         desired("vllm: {max-model-len: 2048}", **config),
     )
     assert found.kind is EffectKind.IN_PLACE
-    (change,) = found.changes
-    assert (change.field, change.before) == (CONFIG_TEXT, "vllm: {max-model-len: 1024}")
+    assert found.changes == (Change("config.vllm.max-model-len", "1024", "2048"),)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("vllm: {max-model-len: 1024}", "vllm: {max-model-len: 1024} # as measured"),
+        ("vllm: [", "vllm: {"),
+        ("{a: &a {x: 1}, b: *a}", "{b: &a {x: 1}, a: *a} # the same"),
+    ],
+)
+def test_a_text_that_differs_in_no_value_is_still_told_to_differ(before: str, after: str) -> None:
+    assert changed_fields(before, after) == [CONFIG_TEXT]
+
+
+def test_a_text_that_is_there_or_not_is_told() -> None:
+    (change,) = changes_between(Wish(gen.workspace()), Wish(gen.workspace(), "vllm: {a: 1}"))
+    assert (change.field, change.before, change.after) == ("config.vllm.a", "", "1")
+
+
+@pytest.mark.parametrize(
+    ("after", "field"),
+    [
+        ("vllm: {max-model-len: 1, swap: 2}", "config.vllm.swap"),
+        ("vllm: {max-model-len: 1}\nother: 3", "config.other"),
+        ("vllm: {max-model-len: 1, modules: [a, b]}", "config.vllm.modules"),
+    ],
+)
+def test_a_value_that_is_added_to_the_settings_is_told_alone(after: str, field: str) -> None:
+    assert changed_fields("vllm: {max-model-len: 1}", after) == [field]
+
+
+def test_settings_that_stand_for_more_than_anybody_can_read_are_told_at_once() -> None:
+    bomb = ["a0: &a0 {x: 1, y: 2}"]
+    bomb += [f"a{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}" for n in range(1, 30)]
+    assert changed_fields("", "\n".join(bomb)) == [CONFIG_TEXT]
+
+
+_PIECES = st.lists(
+    st.sampled_from(
+        ["a", "b: ", "- ", "\n", "  ", "{", "}", "[", ",", "&x ", "*x", "<<: ", "!!t ", "?", "é"]
+    ),
+    max_size=30,
+)
+
+
+@given(before=_PIECES, after=_PIECES)
+def test_any_two_texts_are_told_apart_if_and_only_if_they_differ(
+    before: list[str], after: list[str]
+) -> None:
+    old, new = "".join(before), "".join(after)
+    assert bool(changed_fields(old, new)) is (old != new)
+
+
+def changed_fields(before: str, after: str) -> list[str]:
+    workspace = gen.workspace()
+    return [one.field for one in changes_between(Wish(workspace, before), Wish(workspace, after))]
 
 
 def test_nobody_answers_for_as_long_as_the_new_pods_may_take_at_most() -> None:
@@ -128,14 +194,9 @@ def test_another_instance_type_releases_the_nodes_of_the_old_one() -> None:
 
 def test_surge_needs_a_second_set_of_nodes_and_no_break() -> None:
     changes: dict[str, Any] = {"resource": {"count": 3}, "rollout": {"strategy": "Surge"}}
-    found = effect(desired(resource={"count": 2}), desired(**changes), surges=True)
+    found = effect(desired(resource={"count": 2}), desired(**changes))
     assert found.kind is EffectKind.SURGE
     assert (found.nodes_added, found.downtime_seconds_at_most) == (3, 0)
-
-
-def test_where_surge_is_not_carried_out_the_effect_says_what_happens_really() -> None:
-    changes: dict[str, Any] = {"resource": {"count": 3}, "rollout": {"strategy": "Surge"}}
-    assert effect(desired(), desired(**changes)).kind is EffectKind.IN_PLACE
 
 
 def test_an_edit_that_can_not_be_carried_out_leaves_what_runs() -> None:

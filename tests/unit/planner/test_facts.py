@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import names
+from api.payloads import RevisionOutcome, RevisionRecord
 from planner import facts
 from planner.fields import device_count
 from planner.times import time_from
@@ -342,12 +343,23 @@ def test_how_a_container_ended(sentence: str, status: dict[str, Any], last_exit:
     assert pod.restart_count == 1
 
 
-def test_of_long_last_words_the_end_is_kept() -> None:
+def test_last_words_are_kept_whole_as_the_cause_may_be_in_their_middle() -> None:
     words = "starting\n" + "x" * 1000 + "\nCUDA error: out of memory"
     ended = {"name": "llm", "state": objects.terminated(1, message=words)}
     message = facts.pod_facts(objects.pod(statuses=[ended])).last_exit_message
-    assert message.endswith("CUDA error: out of memory")
-    assert len(message) == 300
+    assert message == words
+
+
+def test_an_init_container_that_came_through_at_last_is_no_failure_any_more() -> None:
+    recovered = {
+        "name": "weights",
+        "restartCount": 2,
+        "state": objects.terminated(0, "Completed"),
+        "lastState": objects.terminated(6, message="pull_oci: the registry is away"),
+    }
+    server = {"name": "llm", "restartCount": 0, "state": {"running": {}}}
+    pod = facts.pod_facts(objects.pod(init_statuses=[recovered], statuses=[server]))
+    assert (pod.restart_count, pod.last_exit, pod.last_exit_message) == (0, "", "")
 
 
 def test_the_schedulers_words_are_kept() -> None:
@@ -422,3 +434,46 @@ def test_no_reader_raises_when_any_part_of_an_object_is_odd(
     broken = _replaced(whole, path, odd)
     for read in _READERS:
         read(broken)
+
+
+# --- Revisions ------------------------------------------------------------------------------------
+
+
+def _record(revision: str, number: int, outcome: str = "") -> dict[str, Any]:
+    labels = {names.LABEL_REVISION: revision}
+    marks = {names.ANNOTATION_OUTCOME: outcome} if outcome else {}
+    meta = objects.metadata(f"llm-{revision}", labels=labels, annotations=marks)
+    return {"metadata": meta, "revision": number}
+
+
+def test_records_come_newest_first_with_what_became_of_them() -> None:
+    found = facts.revision_records(
+        [_record("a", 1, "Good"), _record("c", 3), _record("b", 2, "GivenUp"), _record("d", 0, "?")]
+    )
+    assert found == (
+        RevisionRecord(revision="c", number=3),
+        RevisionRecord(revision="b", number=2, outcome=RevisionOutcome.GIVEN_UP),
+        RevisionRecord(revision="a", number=1, outcome=RevisionOutcome.GOOD),
+        RevisionRecord(revision="d"),
+    )
+
+
+def test_a_workload_is_at_rest_once_its_last_pod_is_gone() -> None:
+    obj = objects.stateful_set(replicas=0, ready=0)
+    obj["status"]["replicas"] = 1
+    assert not facts.workload_facts(obj).is_at_rest
+    obj["status"]["replicas"] = 0
+    assert facts.workload_facts(obj).is_at_rest
+    assert not facts.workload_facts(objects.stateful_set(replicas=1, ready=0)).is_at_rest
+
+
+def test_what_each_revision_of_a_workspace_holds_is_told_by_node() -> None:
+    labels = objects.owner_labels(**{names.LABEL_REVISION: "old"})
+    running = objects.pod("llm-old-0", labels=labels)
+    ended = objects.pod("llm-old-1", labels=labels, phase="Succeeded")
+    workloads = [
+        objects.stateful_set("llm-new", revision="new", node_names=("node-b",), gpus=2),
+        objects.stateful_set("llm-older", revision="older", replicas=0),
+    ]
+    held = facts.own_gpu_requests([running, ended], workloads)
+    assert held == {"old": {"node-a": 1}, "new": {"node-b": 2}}

@@ -36,7 +36,7 @@ def settled(count: int = 1) -> Simulation:
 
 
 def only(simulation: Simulation) -> WorkloadFacts:
-    (workload,) = simulation.workloads.values()
+    (workload,) = (one for one in simulation.workloads.values() if not one.is_at_rest)
     return workload
 
 
@@ -68,8 +68,18 @@ def test_deadlines_come_from_the_preset() -> None:
 def test_a_workspace_is_adopted_once_finalizer_and_revision_are_in_place() -> None:
     revision = Simulation().plan(workspace()).revision
     assert not Simulation().plan(workspace()).adopted
-    assert not Simulation(adopted={revision}).plan(workspace(finalizers=())).adopted
-    assert Simulation(adopted={revision}).plan(workspace()).adopted
+    simulation = Simulation()
+    simulation.record(revision)
+    assert not simulation.plan(workspace(finalizers=())).adopted
+    assert simulation.plan(workspace()).adopted
+
+
+def test_a_revision_that_is_asked_for_again_is_recorded_as_the_newest() -> None:
+    simulation = settled()
+    simulation.record("0ldrev00")
+    assert not simulation.plan(workspace()).adopted
+    simulation.carry_out(simulation.plan(workspace()))
+    assert simulation.plan(workspace()).adopted
 
 
 def test_a_workspace_where_all_is_well_has_no_steps() -> None:
@@ -176,6 +186,7 @@ def test_a_workload_whose_pods_are_not_all_ready_is_asked_again() -> None:
     "drift",
     [
         {"replicas": 0, "ready_replicas": 0},
+        {"replicas": 0, "pod_count": 0, "ready_replicas": 0},
         {"node_names": frozenset({"elsewhere"})},
         {"is_current": False},
         {"is_deleting": True},

@@ -149,7 +149,48 @@ def test_a_pod_on_its_way_is_described_and_is_no_failure(
                 "last_exit_message": "ValueError: no such model",
             },
             "RuntimeFailed",
-            "exit code 3 after 1 restart. Last words: ValueError: no such model",
+            (
+                "exit code 3 after 1 restart: the program stopped at a ValueError, which it will "
+                "meet again; correct what the last words name, most often in inference.config. "
+                "Last words: ValueError: no such model"
+            ),
+        ),
+        (
+            {"waiting_reason": "CrashLoopBackOff", "restart_count": 1, "last_exit": "exit code 3"},
+            "RuntimeFailed",
+            "exit code 3 after 1 restart",
+        ),
+        (
+            {"waiting_reason": "ErrImagePull", "waiting_message": NOT_FOUND},
+            "MissingReference",
+            "Push it or correct the reference",
+        ),
+        (
+            {
+                "restart_count": 1,
+                "last_exit": "exit code 2",
+                "last_exit_message": "inference_api: `vllm.max-modl-len` is no setting of vLLM",
+            },
+            "RuntimeFailed",
+            "Last words: inference_api: `vllm.max-modl-len` is no setting of vLLM",
+        ),
+        (
+            {
+                "waiting_reason": "RunContainerError",
+                "waiting_message": 'exec: "python3": executable file not found in $PATH: unknown',
+            },
+            "RuntimeFailed",
+            "use an image that is built as this runtime expects",
+        ),
+        (
+            {
+                "phase": "Pending",
+                "node_name": "",
+                "unschedulable_message": "0/2 nodes are available: "
+                'persistentvolumeclaim "translations" not found. not found',
+            },
+            "MissingReference",
+            "needs PersistentVolumeClaim translations, which does not exist",
         ),
         (
             {"restart_count": 2, "last_exit": "exit code 3"},
@@ -177,8 +218,33 @@ def test_what_cannot_mend_itself_is_a_failure_with_its_cause(
     ("sentence", "facts"),
     [
         (
-            "the first failed pull is tried again at once",
-            {"waiting_reason": "ErrImagePull", "waiting_message": NOT_FOUND},
+            "a pull secret that was made a moment ago is known to the second attempt",
+            {"waiting_reason": "ErrImagePull", "waiting_message": DENIED},
+        ),
+        (
+            "a first attempt that found no registry",
+            {"waiting_reason": "ErrImagePull", "waiting_message": REFUSED},
+        ),
+        (
+            "a GPU whose memory an ended process still holds",
+            {
+                "restart_count": 1,
+                "last_exit": "exit code 1",
+                "last_exit_message": "ValueError: Free memory on device (3.22/4.0 GiB) on startup "
+                "is less than desired GPU memory utilization (0.9, 3.6 GiB).",
+            },
+        ),
+        (
+            "a final cause from before the wait",
+            {
+                "restart_count": 0,
+                "last_exit": "exit code 2",
+                "last_exit_message": "inference_api: a mistake",
+            },
+        ),
+        (
+            "a container that can't be made just now",
+            {"waiting_reason": "CreateContainerError", "waiting_message": "name is reserved"},
         ),
         (
             "a registry that restarts comes back",

@@ -45,10 +45,10 @@ def test_the_revision_and_the_price_are_the_plans() -> None:
 
 
 def test_warnings_are_told_beside_a_problem_too() -> None:
-    one = subject(preset="nobody", rollout={"strategy": "Surge"})
+    one = subject(preset="nobody", metadata={"annotations": {"kaito.sh/x": ""}})
     found = preview(one, SETTINGS, CATALOGUE)
     assert not found.can_be_carried_out
-    assert any(warning.startswith("rollout.strategy: ") for warning in found.warnings)
+    assert any(warning.startswith("metadata.annotations: ") for warning in found.warnings)
 
 
 @pytest.mark.parametrize(

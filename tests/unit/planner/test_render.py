@@ -410,16 +410,26 @@ def test_a_recorded_revision_holds_what_else_its_pods_are_made_from() -> None:
         REVISION,
         3,
         config_text="vllm: {}\n",
-        hub_preset=preset,
+        preset=preset,
+        images=("registry.test/base@sha256:1",),
     )["data"]
     assert data["config"] == "vllm: {}\n"
     assert data["annotations"] == {
         names.ANNOTATION_PERFORMANCE_MODE: "throughput",
         names.ANNOTATION_RUNTIME: "vllm",
     }
-    assert type(preset).model_validate(data["hubPreset"]) == preset
+    assert type(preset).model_validate(data["preset"]) == preset
+    assert data["images"] == ["registry.test/base@sha256:1"]
 
 
 def test_records_are_found_by_upstreams_label() -> None:
     labels = render_controller_revision(gen.workspace(), REVISION, 3)["metadata"]["labels"]
     assert labels["workspace.kaito.io/name"] == "chat"
+
+
+def test_a_record_tells_how_it_came_about() -> None:
+    marks = {names.ANNOTATION_AUTHOR: "kubectl-edit"}
+    record = render_controller_revision(gen.workspace(), REVISION, 3, annotations=marks)
+    assert record["metadata"]["annotations"] == marks
+    plain = render_controller_revision(gen.workspace(), REVISION, 3)
+    assert "annotations" not in plain["metadata"]

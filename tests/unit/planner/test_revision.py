@@ -81,6 +81,12 @@ def test_the_content_of_the_config_map_is_part_of_the_revision() -> None:
     assert len(found) == 3
 
 
+def test_the_name_of_the_config_map_counts_only_while_its_content_is_not_known() -> None:
+    one, other = (gen.workspace(inference={"config": name}) for name in ("mine", "restored"))
+    assert name_of(one, config_text="vllm: {}") == name_of(other, config_text="vllm: {}")
+    assert name_of(one) != name_of(other)
+
+
 def test_another_registry_is_a_new_revision() -> None:
     assert name_of(image_registry="other.test") != name_of()
 

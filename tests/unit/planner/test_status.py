@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from api.payloads import (
+    GivenUp,
     LifecyclePhase,
     OperationOutcome,
     OperationRecord,
@@ -190,3 +191,15 @@ def test_the_state_is_pending_until_the_first_time_that_it_is_ready() -> None:
     assert first["state"] == "Ready"
     assert written(report(), first)["state"] == "NotReady"
     assert written(report(**ready), {"state": "NotReady"})["state"] == "Ready"
+
+
+def test_the_state_is_ready_while_any_good_revision_serves() -> None:
+    problem = Problem(reason="RuntimeFailed", message="it exits")
+    for fields in (
+        {
+            "phase": LifecyclePhase.ROLLED_BACK,
+            "given_up": GivenUp(revision="bad", problem=problem),
+        },
+        {"phase": LifecyclePhase.AWAITING_APPROVAL},
+    ):
+        assert written(report(timeline=[], **fields), {"state": "Ready"})["state"] == "Ready"

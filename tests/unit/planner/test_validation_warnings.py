@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from planner.validation import warnings
@@ -145,17 +147,6 @@ WARNED = {
         "metadata: {annotations: {kaito.sh/stream: 'yes'}}",
         "metadata.annotations: 'kaito.sh/stream' is not read by this version",
     ),
-    "a surge": (
-        "serving",
-        "rollout: {strategy: Surge}",
-        "rollout.strategy: Surge is not available",
-    ),
-    "a rollback": ("serving", "rollout: {autoRollback: true}", "rollout.autoRollback: is not"),
-    "a history": (
-        "serving",
-        "rollout: {revisionHistoryLimit: 3}",
-        "rollout.revisionHistoryLimit: is not",
-    ),
 }
 
 SILENT = {
@@ -182,6 +173,10 @@ SILENT = {
     "in place, and nothing brought back": (
         "serving",
         "rollout: {strategy: InPlace, autoRollback: false}",
+    ),
+    "every word of a rollout": (
+        "serving",
+        "rollout: {strategy: Surge, autoRollback: true, requireApproval: true}",
     ),
     "own pods with a version": ("own-pods", "{}"),
 }
@@ -239,16 +234,22 @@ def test_one_machine_has_no_machines_of_a_cloud() -> None:
 
 def test_warnings_keep_their_order() -> None:
     fragment = (
-        "{resource: {capacityType: spot}, rollout: {strategy: Surge, autoRollback: true}, "
+        "{resource: {capacityType: spot}, metadata: {annotations: {kaito.sh/x: ''}}, "
         "inference: {preset: {presetOptions: {image: 'a:1'}}}}"
     )
     fields = [one.partition(":")[0] for one in told("serving", fragment)]
     assert fields == [
         "inference.preset.presetOptions.image",
         "resource.capacityType",
-        "rollout.strategy",
-        "rollout.autoRollback",
+        "metadata.annotations",
     ]
+
+
+def test_a_surge_where_no_nodes_are_made_needs_room_that_is_there() -> None:
+    case = judge("rollout: {strategy: Surge}", base="serving")
+    byo = replace(case.settings, provisioner="byo")
+    (warning,) = warnings(case.workspace, case.preset, byo, CATALOGUE)
+    assert warning.startswith("rollout.strategy: Surge takes room for a second set of pods")
 
 
 def test_settings_count_for_what_is_told_of_sizes_that_are_not_checked() -> None:

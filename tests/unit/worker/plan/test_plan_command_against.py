@@ -57,7 +57,7 @@ def test_an_edit_of_the_config_map_alone_is_an_edit(command_line: CommandLine) -
         [config_map("vllm: {max-model-len: 4096}"), workspace],
     )
     assert found["kind"] == "in-place"
-    assert [one["field"] for one in found["changes"]] == ["content of inference.config"]
+    assert [one["field"] for one in found["changes"]] == ["config.vllm.max-model-len"]
 
 
 def test_a_config_map_that_only_one_of_them_shows_is_the_same_for_both(
@@ -77,13 +77,11 @@ def test_an_edit_in_place_says_how_long_nobody_answers_at_most(command_line: Com
     assert "resource.count: 1 -> 2" in text
 
 
-def test_surge_is_told_as_this_version_does_it(command_line: CommandLine) -> None:
+def test_surge_is_told_with_the_nodes_that_it_takes(command_line: CommandLine) -> None:
     surge = {"rollout": {"strategy": "Surge"}}
     found = effect(command_line, [phi_4()], [phi_4(resource={"count": 2}, **surge)])
-    assert found["kind"] == "in-place"
-    path = command_line.write("new.yaml", phi_4(**surge))
-    (warning,) = command_line.plan("-f", path, "-o", "json").only["warnings"]
-    assert warning.startswith("rollout.strategy: Surge is not available")
+    assert (found["kind"], found["nodes_added"], found["nodes_released"]) == ("surge", 2, 2)
+    assert found["downtime_seconds_at_most"] == 0
 
 
 def test_an_earlier_manifest_that_can_not_be_read_ends_with_2(command_line: CommandLine) -> None:
