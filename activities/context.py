@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from activities.clients.hugging_face import HuggingFaceClient
+from activities.clients.image_registry import ImageRegistryClient
 from activities.clients.informer import Informer
 from activities.clients.kubernetes import (
     CONFIG_MAPS,
@@ -155,6 +156,7 @@ class ActivityContext:
     provisioner: Provisioner
     model_endpoint: ModelEndpointClient
     hub: HuggingFaceClient
+    image_registry: ImageRegistryClient
     revisions: RevisionCache = field(default_factory=RevisionCache)
 
 
@@ -212,6 +214,11 @@ async def open_context(
             is_offline=settings.hub_offline,
         )
         stack.push_async_callback(hub.close)
+        image_registry = ImageRegistryClient(
+            settings.platform.image_registry,
+            is_plain_http=settings.platform.registry_plain_http,
+        )
+        stack.push_async_callback(image_registry.close)
         informers = Informers(cluster, settings.watch_namespace)
         informers.start()
         stack.push_async_callback(informers.stop)
@@ -224,4 +231,5 @@ async def open_context(
             provisioner=provisioner,
             model_endpoint=model_endpoint,
             hub=hub,
+            image_registry=image_registry,
         )

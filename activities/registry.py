@@ -10,11 +10,14 @@ from activities.node_claim.claim import Claims
 from activities.node_claim.machine import Machines
 from activities.sweep.observer import SweepObserver
 from activities.sweep.sweeping import Sweeping
+from activities.workspace.adoption import Adoption
 from activities.workspace.endpoint import Endpoint
 from activities.workspace.images import Images
 from activities.workspace.nodes import Nodes
 from activities.workspace.planning import Planning
 from activities.workspace.reporting import Reporting
+from activities.workspace.restoring import Restoring
+from activities.workspace.revisions import Revisions
 from activities.workspace.teardown import Teardown
 from activities.workspace.traffic import Traffic
 from activities.workspace.workload import Workload
@@ -26,16 +29,18 @@ def quick_activities(
     ctx: ActivityContext, sweep_observer: SweepObserver | None = None
 ) -> list[Activity]:
     """Return what `api.names.TASK_QUEUE` serves; `sweep_observer` is told the sweep's numbers."""
-    planning, nodes = Planning(ctx), Nodes(ctx)
+    nodes = Nodes(ctx)
     claims, teardown = Claims(ctx), Teardown(ctx)
     sweeping = Sweeping(ctx, sweep_observer)
     return [
-        planning.plan_workspace,
-        planning.adopt_workspace,
+        Planning(ctx).plan_workspace,
+        Adoption(ctx).adopt_workspace,
         nodes.ensure_node_claims,
         nodes.release_surplus_claims,
         Workload(ctx).ensure_workload,
         Traffic(ctx).ensure_traffic,
+        Revisions(ctx).mark_revision,
+        Restoring(ctx).restore_spec,
         Reporting(ctx).report_status,
         teardown.prove_deleted,
         teardown.release_workspace,

@@ -38,7 +38,7 @@ from onebox import (
 from onebox.agent.store import read_machines
 from onebox.binaries.catalogue import FOR_UP
 from onebox.errors import OneboxError
-from onebox.images import runtime
+from onebox.images import adapter, runtime
 from onebox.kube import KubeClient
 from onebox.node import lifecycle
 from onebox.node.spec import system_node
@@ -256,6 +256,7 @@ class Platform:
 
     def _push_weights(self) -> None:
         weights.ensure(_registry_client(), self._progress.about("weights"))
+        adapter.ensure(_registry_client(), self._progress.about("adapter"))
 
     def _start_worker(self) -> None:
         self._launch(

@@ -72,7 +72,11 @@ MAX_CONNECTIONS: Final = 200
 PAGE_SIZE: Final = 500
 """Objects per page of a list, as client-go's informers ask for."""
 
+MAX_LOG_BYTES: Final = 65536
+"""64 KiB: the last lines of a log are a few; a line without an end must not fill the memory."""
+
 _JSON: Final = "application/json"
+_ANY: Final = "*/*"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -271,10 +275,36 @@ class KubernetesClient:
                         status.get("code", 0), status.get("reason", ""), status.get("message", "")
                     )
                 yield event["type"], event["object"]
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            # ValueError: something on the way gave up in the middle of a line.
             raise ClusterUnavailable(f"the watch of {kind.plural} broke: {error!r}") from error
         finally:
             response.close()
+
+    async def read_log(
+        self, pod: str, namespace: str, *, container: str, previous: bool, tail_lines: int
+    ) -> str:
+        """Return the last lines that a container wrote.
+
+        Args:
+            pod: Its pod.
+            namespace: Of the pod.
+            container: Its name.
+            previous: Read the instance before the one that runs now.
+            tail_lines: How many lines; more than MAX_LOG_BYTES are cut.
+
+        Raises:
+            ApiError: also when there is no such instance (400), or its node does not answer (5xx).
+        """
+        query = {
+            "container": container,
+            "previous": "true" if previous else "false",
+            "tailLines": str(tail_lines),
+            "limitBytes": str(MAX_LOG_BYTES),
+        }
+        path = PODS.path(namespace, pod, "log")
+        payload = await self._read("GET", path, "get", "pods/log", query=query, accept=_ANY)
+        return payload.decode(errors="replace")
 
     # --- writes -----------------------------------------------------------------------------
 
@@ -378,6 +408,34 @@ class KubernetesClient:
         content_type: str = _JSON,
         accept: str = _JSON,
     ) -> dict[str, Any]:
+        payload = await self._read(
+            method,
+            path,
+            verb,
+            plural,
+            query=query,
+            body=body,
+            content_type=content_type,
+            accept=accept,
+        )
+        try:
+            decoded: dict[str, Any] = json.loads(payload)
+        except ValueError as error:
+            raise ClusterUnavailable(f"{verb} {path}: the answer is no JSON: {error}") from error
+        return decoded
+
+    async def _read(
+        self,
+        method: str,
+        path: str,
+        verb: str,
+        plural: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+    ) -> bytes:
         timeout = aiohttp.ClientTimeout(
             total=REQUEST_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS
         )
@@ -400,8 +458,7 @@ class KubernetesClient:
             response.release()
         if not _HTTP_OK <= response.status < _HTTP_MULTIPLE_CHOICES:
             raise _api_error(response.status, payload, f"{verb} {path}")
-        decoded: dict[str, Any] = json.loads(payload)
-        return decoded
+        return payload
 
     async def _send(
         self,

@@ -12,6 +12,11 @@ REQUEST_TIMEOUT_SECONDS: Final = 60.0
 
 _HTTP_OK: Final = 200
 
+_REMEDY: Final = (
+    "check that the image (inference.preset.presetOptions.image, if it is your own) holds a server "
+    "with OpenAI's routes"
+)
+
 
 class EndpointNotReady(Exception):
     """The server does not listen yet, or says itself that it is not healthy."""
@@ -51,7 +56,7 @@ class ModelEndpointClient:
             return [str(model["id"]) for model in answer["data"]]
         except (KeyError, TypeError) as error:
             raise EndpointError(
-                f"/v1/models answers {body[:200]!r}, not a list of models"
+                f"/v1/models answers {body[:200]!r}, not a list of models; {_REMEDY}"
             ) from error
 
     async def complete(self, base_url: str, *, model: str, prompt: str, max_tokens: int) -> str:
@@ -65,7 +70,9 @@ class ModelEndpointClient:
         try:
             return str(answer["choices"][0]["text"])
         except (KeyError, IndexError, TypeError) as error:
-            raise EndpointError(f"/v1/completions answers {body[:200]!r}, not a choice") from error
+            raise EndpointError(
+                f"/v1/completions answers {body[:200]!r}, not a choice; {_REMEDY}"
+            ) from error
 
     async def _call(self, method: str, url: str, *, body: Any = None) -> tuple[int, str]:
         if self._session is None:
@@ -85,4 +92,4 @@ def _decode(route: str, status: int, body: str) -> Any:
     try:
         return json.loads(body)
     except ValueError as error:
-        raise EndpointError(f"{route} answers {body[:200]!r}, not JSON") from error
+        raise EndpointError(f"{route} answers {body[:200]!r}, not JSON; {_REMEDY}") from error

@@ -13,6 +13,7 @@ from activities.clients.kubernetes import (
     SERVICES,
     STATEFUL_SETS,
     WORKSPACES,
+    ApiError,
     Kind,
 )
 from activities.context import ActivityContext
@@ -45,10 +46,17 @@ class Teardown:
 
         async def check() -> Done[None] | Still:
             # Live lists: a workload that was made a moment ago may not be in a cache yet.
-            left = []
+            left: list[str] = []
+            refused: ApiError | None = None
             for kind in NAMESPACED_KINDS:
-                left += await self._delete_all(kind, payload.workspace)
+                try:
+                    left += await self._delete_all(kind, payload.workspace)
+                except ApiError as error:
+                    # What can be removed is, whatever one kind's trouble is.
+                    refused = refused or error
             removed.update(left)
+            if refused is not None:
+                raise refused
             return Still(f"waiting until {_enumerate(left)} are gone") if left else Done(None)
 
         await wait_until(check, deadline=_deadline(payload), beat_seconds=POLL_SECONDS)

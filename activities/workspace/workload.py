@@ -11,22 +11,23 @@ from activities.context import ActivityContext
 from activities.errors import implements
 from activities.waiting import Deadline, Done, Still, wait_until
 from activities.workspace.owning import ensure_exists
-from activities.workspace.reading import owned_by, read_revision, revision_of, sizing_on
+from activities.workspace.reading import owned_by, read_revision, sizing_on
+from activities.workspace.revision_pods import Watched, pods_of
 from api import contracts, names
 from api import payloads as p
-from api.errors import BY_REASON, InsufficientCapacity, RuntimeFailed
+from api.errors import InsufficientCapacity
 from planner import facts
-from planner.pods import diagnose, failure_of
+from planner.pods import failure_of
 from planner.render import render_config_map, render_headless_service, render_workload
-from planner.world import PodFacts
 
-NO_ROOM_SECONDS: Final = 30.0
-"""30 s: the scheduler looks again at each change of a node, so this is no passing state (a guess
-for pods of an earlier revision whose grace period of 30 s must end first)."""
+NO_ROOM_SECONDS: Final = 10.0
+"""10 s: the scheduler looks again at each change of a node, so this is no passing state: nodes of
+the plan have their GPUs free, as earlier pods are gone before. Planning again finds other nodes, so
+a busy scheduler's hesitation costs one pass (a guess)."""
 
 
 class Workload:
-    """Makes, waits for and removes the workloads of revisions."""
+    """Makes, waits for and stops the workloads of revisions."""
 
     def __init__(self, ctx: ActivityContext) -> None:
         """Take what all activities share."""
@@ -88,7 +89,7 @@ class Workload:
 
         This runs when the step begins again, by `retry` or after the cause was mended.
         """
-        for pod in self._pods(payload.workspace, payload.revision):
+        for pod in pods_of(self._ctx, payload.workspace, payload.revision):
             if not pod.is_ready and failure_of(pod, pod.restart_count) is not None:
                 await self._ctx.cluster.delete(PODS, pod.name, payload.workspace.namespace)
 
@@ -98,18 +99,11 @@ class Workload:
         ref = payload.workspace
         informers = self._ctx.informers
         name = names.workload_name(ref.name, payload.revision)
-        # Kubernetes never resets a pod's count of restarts; only those from here on speak of now.
-        restarts = {pod.name: pod.restart_count for pod in self._pods(ref, payload.revision)}
-
-        room = _Room()
+        room, pods = _Room(), Watched(self._ctx, ref, payload.revision)
 
         async def check() -> Done[list[str]] | Still:
             obj = informers.stateful_sets.get(name, ref.namespace)
-            pods = self._pods(ref, payload.revision)
-            verdict = diagnose(pods, payload.replicas, restarts)
-            if verdict.failure is not None:
-                cause = BY_REASON.get(verdict.failure.reason, RuntimeFailed)
-                raise cause(verdict.failure.message)
+            verdict = await pods.judge(payload.replicas)
             is_current = obj is not None and facts.workload_facts(obj).is_current
             if is_current and len(verdict.ready) >= payload.replicas:
                 return Done(sorted(verdict.ready))
@@ -128,30 +122,32 @@ class Workload:
         )
         return p.AwaitWorkloadResult(pod_names=pod_names)
 
-    def _pods(self, ref: p.WorkspaceRef, revision: str) -> list[PodFacts]:
-        labels = {
-            **owned_by(ref),
-            names.LABEL_REVISION: revision,
-            names.LABEL_ROLE: names.ROLE_INFERENCE,
-        }
-        return [
-            facts.pod_facts(pod) for pod in self._ctx.informers.pods.list(ref.namespace, labels)
-        ]
-
     @implements(contracts.retire_workloads)
     async def retire_workloads(self, payload: p.RetireWorkloadsInput) -> p.RetireWorkloadsResult:
         """See the contract."""
         ref = payload.workspace
-        gone = [names.workload_name(ref.name, revision) for revision in payload.revisions]
-        for name in gone:
-            await self._ctx.cluster.delete(STATEFUL_SETS, name, ref.namespace)
-        await self._delete_configs(payload)
+        asked = {
+            names.workload_name(ref.name, revision): await self._scale_to_nothing(ref, revision)
+            for revision in payload.revisions
+        }
 
         async def check() -> Done[None] | Still:
-            pods = [pod.name for revision in payload.revisions for pod in self._pods(ref, revision)]
-            if not pods:
-                return Done(None)
-            return Still(f"waiting until {', '.join(sorted(pods))} ended")
+            pods = [
+                pod.name
+                for revision in payload.revisions
+                for pod in pods_of(self._ctx, ref, revision)
+            ]
+            if pods:
+                return Still(f"waiting until {', '.join(sorted(pods))} ended")
+            # Until its controller has seen the order it may be about to make a pod.
+            unheard = [
+                name
+                for name, generation in asked.items()
+                if not await self._is_heard(ref, name, generation)
+            ]
+            if unheard:
+                return Still(f"waiting until {', '.join(sorted(unheard))} is scaled to nothing")
+            return Done(None)
 
         await wait_until(
             check,
@@ -160,23 +156,40 @@ class Workload:
                 payload.deadline_seconds,
                 "See kubectl describe pod for what keeps them.",
             ),
-            informers=(self._ctx.informers.pods,),
+            informers=(self._ctx.informers.pods, self._ctx.informers.stateful_sets),
             index_value=ref.uid,
         )
-        return p.RetireWorkloadsResult(retired=sorted(gone))
+        return p.RetireWorkloadsResult(retired=sorted(asked))
 
-    async def _delete_configs(self, payload: p.RetireWorkloadsInput) -> None:
-        # By label, as a user may have a ConfigMap of any name. A revision that comes back gets its
-        # own anew: the text is recorded.
-        namespace = payload.workspace.namespace
-        for obj in await self._ctx.cluster.list(
-            CONFIG_MAPS, namespace, owned_by(payload.workspace)
-        ):
-            if revision_of(obj) in payload.revisions:
-                metadata = obj["metadata"]
-                await self._ctx.cluster.delete(
-                    CONFIG_MAPS, metadata["name"], namespace, uid=metadata["uid"]
-                )
+    async def _scale_to_nothing(self, ref: p.WorkspaceRef, revision: str) -> int:
+        """Return the generation of the workload that wants no pods; 0 when there is no workload."""
+        name = names.workload_name(ref.name, revision)
+        existing = await self._ctx.cluster.find(STATEFUL_SETS, name, ref.namespace)
+        if existing is None or not _is_of(existing, ref):
+            return 0
+        if existing["spec"].get("replicas") != 0:
+            existing = await self._ctx.cluster.merge_patch(
+                STATEFUL_SETS,
+                name,
+                {"metadata": {"uid": existing["metadata"]["uid"]}, "spec": {"replicas": 0}},
+                ref.namespace,
+            )
+        return int(existing["metadata"]["generation"])
+
+    async def _is_heard(self, ref: p.WorkspaceRef, name: str, generation: int) -> bool:
+        """Whether a workload's controller has carried out the order of that generation."""
+        obj = self._ctx.informers.stateful_sets.get(name, ref.namespace)
+        if obj is None:
+            # It is gone, or the cache has not seen it come yet.
+            obj = await self._ctx.cluster.find(STATEFUL_SETS, name, ref.namespace)
+        if not generation or obj is None or not _is_of(obj, ref):
+            return True
+        status = obj.get("status") or {}
+        return status.get("observedGeneration", 0) >= generation and not status.get("replicas")
+
+
+def _is_of(obj: Mapping[str, Any], ref: p.WorkspaceRef) -> bool:
+    return owned_by(ref).items() <= (obj["metadata"].get("labels") or {}).items()
 
 
 class _Room:

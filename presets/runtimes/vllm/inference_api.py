@@ -7,8 +7,12 @@ What this program adds to vLLM's own server:
 * settings of the `vllm:` map in /mnt/config/inference_config.yaml, which win over flags;
 * one LoRA adapter per folder under /mnt/adapter, named after the folder;
 * port 5000 and the model in /workspace/weights by default;
-* SIGTERM lets running requests finish for SHUTDOWN_SECONDS; a pod's grace is 30 s;
-* a mistake in what it was given is one line that names it, and exit code 2.
+* SIGTERM lets running requests finish for SHUTDOWN_SECONDS; a pod's grace is longer;
+* while /tmp/draining is there, each answer closes its connection, so the next request of a client
+  that keeps one open goes to another pod; streams always do, and idle connections end before the
+  drain does;
+* a mistake in what it was given is one line that names it, and exit code 2;
+* when the engine can't start, its own words are the last ones, for they name the cause.
 
 Read it from top to bottom: constants, then each step, then `main`, which takes the steps in order.
 It imports nothing of the platform, and vLLM only in `serve`, so the steps can be tested without it.
@@ -25,7 +29,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,9 +41,22 @@ DEFAULT_PORT = 5000
 DEFAULT_ADAPTERS = "/mnt/adapter"
 DEFAULT_CONFIG = "/mnt/config/inference_config.yaml"
 
-# The kubelet kills 30 s after SIGTERM (the platform's pods ask for that grace); what is left over
-# is for the engine's processes to end.
-SHUTDOWN_SECONDS = 20
+# The longest generation that a stop waits for: about 2,000 tokens at 31 a second (SmolLM2 on two
+# CPU cores). The platform's pods ask for a longer grace; what is left over is for the hook before
+# SIGTERM and for the engine's processes to end.
+SHUTDOWN_SECONDS = 60
+
+# The engine is ended when that time is over, and a request that it left unanswered would keep the
+# HTTP server waiting for ever (seen with vLLM 0.32): so long after, the program ends in any case.
+ENGINE_END_SECONDS = 8
+
+# Made by the pod's preStop hook, 5 s before SIGTERM.
+DRAINING_FILE = Path("/tmp/draining")  # noqa: S108 - a volume that is private to the pod
+
+# An idle connection ends after so long. It must be gone before SIGTERM comes: vLLM answers 500 to
+# what arrives on it later. 2 s less than the drain, for busy machines; vLLM's own default is 5 s.
+IDLE_CONNECTION_SECONDS = 3
+IDLE_CONNECTION_VARIABLE = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
 
 # The ranks that vLLM has kernels for (vllm/config/lora.py); an adapter needs the next one up.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -48,6 +65,9 @@ DEFAULT_LORA_RANK = 16
 EXIT_ENGINE_DIED = 1
 EXIT_BAD_INPUT = 2
 EXIT_TERMINATED = 128 + signal.SIGTERM
+
+ENGINE_FAILED = "Engine core initialization failed"
+"""How vLLM's server says that its engine's process ended while starting (v1/engine/utils.py)."""
 
 CONFIG_SECTIONS = ("vllm", "max_probe_steps", "kv_cache_cpu_memory_utilization")
 """Top-level keys that upstream's files carry; only `vllm` has an effect here."""
@@ -214,7 +234,46 @@ def _has(arguments: Sequence[str], flag: str) -> bool:
     return flag in spellings
 
 
-# --- 5. The whole command line --------------------------------------------------------------------
+# --- 5. Draining ----------------------------------------------------------------------------------
+
+Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class CloseWhileDraining:
+    """ASGI middleware: while the pod is on its way out, each answer closes its connection.
+
+    A stream says at its beginning what becomes of its connection, and may end at the very end of a
+    drain. Then the client's next request would meet a server that stops (seen under load, 2026-11).
+    So each stream closes its own; a new connection is cheap beside it.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        """Wrap the server's application."""
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Callable[..., Any], send: Send) -> None:
+        """Pass everything on, with one header more where the connection is to be closed."""
+
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", ()))
+                if is_stream(headers) or os.path.exists(DRAINING_FILE):  # noqa: ASYNC240, PTH110 - one look at a file in memory
+                    message = {**message, "headers": [*headers, (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive, closing)
+
+
+def is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether an answer is sent word by word."""
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in headers
+    )
+
+
+# --- 6. The whole command line --------------------------------------------------------------------
 
 
 def command_line(
@@ -235,6 +294,8 @@ def command_line(
     }
     known = parser._option_string_actions  # noqa: SLF001 - older vLLM lacks some of these flags
     missing = [f"{k}={v}" for k, v in defaults.items() if k in known and not _has(given, k)]
+    if "--middleware" in known:  # vLLM takes several: the user's own stay
+        missing.append(f"--middleware={Path(__file__).stem}.{CloseWhileDraining.__name__}")
     return [*missing, *arguments, *adapter_arguments(options.adapters, given), *from_file]
 
 
@@ -261,10 +322,12 @@ def check_model(model: str) -> None:
         )
 
 
-# --- 6. Serve -------------------------------------------------------------------------------------
+# --- 7. Serve -------------------------------------------------------------------------------------
 
 
-def serve(options: Options, arguments: Sequence[str], settings: Mapping[Any, Any]) -> int:
+def serve(  # noqa: C901 - read it from top to bottom, with an answer to each way to fail
+    options: Options, arguments: Sequence[str], settings: Mapping[Any, Any]
+) -> int:
     """Run vLLM's server until it is told to stop; return the exit code."""
     import uvloop
     from vllm.entrypoints.launchers.api_server.entry import run_server
@@ -288,6 +351,8 @@ def serve(options: Options, arguments: Sequence[str], settings: Mapping[Any, Any
         ) -> None:
             def told() -> None:
                 self.was_told_to_stop = True
+                patience_seconds = getattr(parsed, "shutdown_timeout", 0) + ENGINE_END_SECONDS
+                self.call_later(patience_seconds, os._exit, EXIT_TERMINATED)
                 callback(*given)
 
             super().add_signal_handler(number, told)
@@ -310,6 +375,17 @@ def serve(options: Options, arguments: Sequence[str], settings: Mapping[Any, Any
         if error.errno != errno.EADDRINUSE:
             raise
         raise BadInputError(f"port {parsed.port} is taken; name a free one by --port") from error
+    except ValueError as error:
+        # vLLM checks flags against the model when it sets the engine up.
+        log.debug("refused", exc_info=True)
+        raise BadInputError(f"{' '.join(str(error).split())}; see {options.config}") from error
+    except RuntimeError as error:
+        if ENGINE_FAILED not in str(error):
+            raise
+        # The engine is a process of its own. Our traceback would push its words out of the few
+        # lines that Kubernetes keeps, and says nothing itself.
+        print("inference_api: the engine did not start; see its words above", file=sys.stderr)
+        return EXIT_ENGINE_DIED
     print("inference_api: the engine has died; its last words are above", file=sys.stderr)
     return EXIT_ENGINE_DIED
 
@@ -327,6 +403,9 @@ def main(arguments: Sequence[str]) -> int:
     log.addHandler(handler)
     log.setLevel(logging.DEBUG if os.environ.get("DEBUG_MODE") == "true" else logging.INFO)
     signal.signal(signal.SIGTERM, terminate)
+    # A container that is started anew in the same pod finds the file of its predecessor.
+    DRAINING_FILE.unlink(missing_ok=True)
+    os.environ.setdefault(IDLE_CONNECTION_VARIABLE, str(IDLE_CONNECTION_SECONDS))
     try:
         options, rest = parse_options(arguments)
         settings = read_config(options.config)

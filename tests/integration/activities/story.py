@@ -20,6 +20,7 @@ from activities.clients.kubernetes import (
 from activities.context import ActivityContext
 from activities.node_claim.claim import Claims
 from activities.node_claim.machine import Machines
+from activities.workspace.adoption import Adoption
 from activities.workspace.endpoint import Endpoint
 from activities.workspace.images import Images
 from activities.workspace.nodes import Nodes
@@ -46,7 +47,7 @@ class Story:
     async def adopt(self) -> p.WorkspacePlan:
         plan = await self.plan()
         result = await self.run(
-            Planning(self.ctx).adopt_workspace,
+            Adoption(self.ctx).adopt_workspace,
             p.AdoptInput(workspace=self.ref, revision=plan.revision, generation=plan.generation),
         )
         assert not result.superseded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from activities.clients.kubernetes import (
     SERVICES,
     STATEFUL_SETS,
     WORKSPACES,
+    ApiError,
+    Kind,
     KubernetesClient,
 )
 from activities.context import ActivityContext
@@ -146,7 +149,7 @@ async def test_settings_that_were_edited_after_planning_are_not_adopted(
     assert (await configured.adopt()).revision != plan.revision
 
 
-async def test_a_copy_goes_with_the_workload_that_mounts_it(
+async def test_a_copy_stays_with_the_workload_that_may_come_back(
     configured: Story, client: KubernetesClient
 ) -> None:
     namespace = configured.ref.namespace
@@ -163,10 +166,12 @@ async def test_a_copy_goes_with_the_workload_that_mounts_it(
     left = await client.list(
         CONFIG_MAPS, namespace, {names.LABEL_WORKSPACE_UID: configured.ref.uid}
     )
-    assert [obj["metadata"]["labels"][names.LABEL_REVISION] for obj in left] == [second.revision]
-    # One that comes back gets it again, out of the record.
-    await workload(configured, first)
+    found = {obj["metadata"]["labels"][names.LABEL_REVISION] for obj in left}
+    assert found == {first.revision, second.revision}
+    # One that somebody deleted is made again, out of the record.
     name = names.workload_name(configured.ref.name, first.revision)
+    await client.delete(CONFIG_MAPS, name, namespace)
+    await workload(configured, first)
     assert await client.find(CONFIG_MAPS, name, namespace) is not None
 
 
@@ -394,3 +399,34 @@ async def test_a_secret_can_be_looked_for_without_being_read(
     assert found["kind"] == "PartialObjectMetadata"
     assert "data" not in found
     assert await client.find_metadata(SECRETS, "absent", full_namespace) is None
+
+
+# --- Teardown against resistance --------------------------------------------------------------
+
+
+class WithoutServices(KubernetesClient):
+    """A cluster whose services the platform may not list."""
+
+    async def list(
+        self, kind: Kind, namespace: str = "", labels: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        if kind is SERVICES:
+            raise ApiError(403, "Forbidden", "may not list services")
+        return await super().list(kind, namespace, labels)
+
+
+async def test_what_can_be_removed_is_though_one_kind_is_refused(
+    configured: Story, client: KubernetesClient
+) -> None:
+    await workload(configured, await configured.adopt())
+    refusing = WithoutServices(client._configuration)
+    context = dataclasses.replace(configured.ctx, cluster=refusing)
+    target = p.TeardownInput(workspace=configured.ref, deadline_seconds=5)
+    error = await refusal(configured.run(Teardown(context).delete_workloads, target))
+    await refusing.close()
+    assert error.type == "AccessDenied"
+
+    async def is_empty() -> bool:
+        return await world(client, configured.ref) == {}
+
+    await eventually(is_empty, what="the end of everything else")

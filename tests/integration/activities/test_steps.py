@@ -14,6 +14,7 @@ from activities.clients.kubernetes import (
 from activities.context import ActivityContext
 from activities.node_claim.claim import Claims
 from activities.node_claim.machine import Machines
+from activities.workspace.adoption import Adoption
 from activities.workspace.endpoint import Endpoint
 from activities.workspace.nodes import Nodes
 from activities.workspace.planning import Planning
@@ -66,7 +67,7 @@ async def test_a_spec_that_was_edited_after_planning_is_not_adopted(
     plan = await story.plan()
     await client.merge_patch(WORKSPACES, ref.name, {"resource": {"count": 2}}, ref.namespace)
     result = await run(
-        Planning(ctx).adopt_workspace,
+        Adoption(ctx).adopt_workspace,
         p.AdoptInput(workspace=ref, revision=plan.revision, generation=plan.generation),
     )
     assert result.superseded

@@ -14,7 +14,7 @@ import pytest
 
 from api import names
 from onebox.images import debian, runtime
-from planner.render import render_workload
+from planner.render import draining, render_workload
 from planner.sizing import Sizing
 from planner.world import PlatformSettings
 from presets.loader import load_catalogue
@@ -89,10 +89,24 @@ def test_a_config_map_wins_over_what_the_planner_says(tmp_path: Path) -> None:
     found = parser.parse_args(inference_api.command_line(options, rest, settings, parser))
     assert found.max_model_len == 512
     assert found.port == names.PORT_SERVING
-    assert (
-        found.shutdown_timeout
-        < pod_of("onebox.small", gen.settings())["terminationGracePeriodSeconds"]
-    )
+
+
+def test_the_grace_has_room_for_the_hook_and_for_the_longest_generation() -> None:
+    pod = pod_of("onebox.small", gen.settings())
+    assert inference_api.SHUTDOWN_SECONDS == draining.LONGEST_GENERATION_SECONDS
+    used = draining.ENDPOINTS_SECONDS + inference_api.SHUTDOWN_SECONDS
+    assert pod["terminationGracePeriodSeconds"] > used
+
+
+def test_the_hook_tells_the_program_by_the_file_that_it_looks_for() -> None:
+    hook = pod_of("onebox.small", gen.settings())["containers"][0]["lifecycle"]["preStop"]
+    touched = shlex.split(hook["exec"]["command"][2].partition(";")[0])
+    assert touched == ["touch", str(inference_api.DRAINING_FILE)]
+
+
+def test_idle_connections_end_before_the_hook_does() -> None:
+    # What a client sends on one after that, vLLM refuses.
+    assert inference_api.IDLE_CONNECTION_SECONDS < draining.ENDPOINTS_SECONDS
 
 
 def test_the_programs_lie_in_the_image_where_the_pod_starts_them() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import signal
 import subprocess
@@ -98,10 +99,48 @@ def test_port_and_model_have_the_platforms_defaults(
     assert (found.port, found.model) == (5000, "/workspace/weights")
 
 
-def test_a_stop_lets_requests_finish_within_the_pods_grace(
+def test_a_stop_lets_requests_finish(parser: argparse.ArgumentParser, tmp_path: Path) -> None:
+    # That the pod's grace is longer is a matter between two rooms: test_contract.py.
+    assert whole(parser, tmp_path).shutdown_timeout == inference_api.SHUTDOWN_SECONDS
+
+
+def test_the_users_own_middleware_stays_beside_ours(
     parser: argparse.ArgumentParser, tmp_path: Path
 ) -> None:
-    assert 0 < whole(parser, tmp_path).shutdown_timeout < 30
+    parser.add_argument("--middleware", action="append")
+    found = whole(parser, tmp_path, "--middleware=mine.Audit")
+    assert sorted(found.middleware) == ["inference_api.CloseWhileDraining", "mine.Audit"]
+
+
+@pytest.mark.parametrize(
+    ("is_draining", "kind", "closes"),
+    [
+        (False, b"application/json", False),
+        (True, b"application/json", True),
+        # When a stream begins, nobody knows whether it will end in a drain, or after it.
+        (False, b"text/event-stream; charset=utf-8", True),
+        (True, b"text/event-stream; charset=utf-8", True),
+    ],
+)
+def test_an_answer_closes_its_connection_while_the_pod_drains_and_a_stream_always(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_draining: bool, kind: bytes, closes: bool
+) -> None:
+    header = (b"content-type", kind)
+    monkeypatch.setattr(inference_api, "DRAINING_FILE", tmp_path / "draining")
+    if is_draining:
+        (tmp_path / "draining").touch()
+    sent: list[dict[str, Any]] = []
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [header]})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(inference_api.CloseWhileDraining(app)({"type": "http"}, None, send))
+    assert sent[0]["headers"] == [header, *([(b"connection", b"close")] if closes else [])]
+    assert sent[1] == {"type": "http.response.body", "body": b"x"}
 
 
 def test_each_local_rank_has_a_port_of_its_own(

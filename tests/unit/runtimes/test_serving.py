@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,18 +13,27 @@ from typing import Any
 
 import pytest
 
-from tests.unit.runtimes.loading import RUNTIMES
+from tests.unit.runtimes.loading import RUNTIMES, load
 
+inference_api = load("vllm/inference_api.py")
 PROGRAM = RUNTIMES / "vllm" / "inference_api.py"
 
 MODULES = {
     "uvloop.py": "from asyncio import SelectorEventLoop as Loop\n",
     "vllm/entrypoints/launchers/api_server/entry.py": """
-import asyncio, json, os, signal, socket
+import asyncio, json, os, signal, socket, sys
 async def run_server(args):
-    print(json.dumps(vars(args)), flush=True)
+    idle = os.environ["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"]
+    print(json.dumps({**vars(args), "idle": idle}), flush=True)
     if os.environ["ENGINE"] == "dies":
         return
+    if os.environ["ENGINE"] == "can't start":
+        print("(EngineCore pid=16) ValueError: No common block size for 7", file=sys.stderr)
+        raise RuntimeError("Engine core initialization failed. See root cause above. {}")
+    if os.environ["ENGINE"] == "is refused":
+        raise ValueError("1 validation error\\n  max_model_len (100000) is greater")
+    if os.environ["ENGINE"] == "has a bug":
+        raise RuntimeError("list index out of range")
     if os.environ["ENGINE"] == "listens":
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", args.port))
@@ -31,6 +41,8 @@ async def run_server(args):
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     os.kill(os.getpid(), signal.SIGTERM)
     await told.wait()
+    if os.environ["ENGINE"] == "leaves a request":
+        await asyncio.Event().wait()
 """,
     "vllm/entrypoints/launchers/cli_args.py": """
 import argparse
@@ -40,6 +52,7 @@ def make_arg_parser(parser):
     parser.add_argument("--max-model-len", type=int)
     parser.add_argument("--enable-lora", action=argparse.BooleanOptionalAction)
     parser.add_argument("--tool-call-parser")
+    parser.add_argument("--shutdown-timeout", type=int)
     return parser
 def validate_parsed_serve_args(args):
     if args.tool_call_parser:
@@ -70,13 +83,18 @@ def model(tmp_path: Path) -> Path:
 
 
 def start(
-    stand_in: Path, *flags: str, engine: str = "is told to stop"
+    stand_in: Path, *flags: str, engine: str = "is told to stop", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(PROGRAM), *flags],
         capture_output=True,
         text=True,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(stand_in), "ENGINE": engine},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(stand_in),
+            "ENGINE": engine,
+            **variables,
+        },
         timeout=60,
         check=False,
     )
@@ -105,6 +123,8 @@ def test_flags_and_file_reach_the_server(stand_in: Path, model: Path, tmp_path: 
         "max_model_len": 1024,
         "enable_lora": False,
         "tool_call_parser": None,
+        "shutdown_timeout": inference_api.SHUTDOWN_SECONDS,
+        "idle": str(inference_api.IDLE_CONNECTION_SECONDS),
     }
 
 
@@ -113,6 +133,46 @@ def test_an_engine_that_died_is_no_success(stand_in: Path, model: Path) -> None:
     assert done.returncode not in {0, 2}
     (line,) = done.stderr.splitlines()
     assert line.startswith("inference_api: the engine has died")
+
+
+def test_an_engine_that_can_not_start_has_the_last_words(stand_in: Path, model: Path) -> None:
+    done = start(stand_in, f"--model={model}", engine="can't start")
+    assert done.returncode not in {0, 2}
+    cause, ours = done.stderr.splitlines()
+    assert cause.endswith("No common block size for 7")
+    assert ours.startswith("inference_api: the engine did not start")
+
+
+def test_what_vllm_refuses_while_starting_is_one_line(stand_in: Path, model: Path) -> None:
+    said = refused(start(stand_in, f"--model={model}", engine="is refused"))
+    assert "1 validation error max_model_len (100000) is greater" in said
+
+
+def test_a_bug_keeps_its_traceback(stand_in: Path, model: Path) -> None:
+    done = start(stand_in, f"--model={model}", engine="has a bug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_a_request_that_nobody_answers_does_not_keep_the_program(
+    stand_in: Path, model: Path
+) -> None:
+    patience = f"--shutdown-timeout={-inference_api.ENGINE_END_SECONDS}"
+    done = start(stand_in, f"--model={model}", patience, engine="leaves a request")
+    assert done.returncode == 128 + signal.SIGTERM
+
+
+def test_a_container_that_starts_anew_is_not_draining(stand_in: Path, model: Path) -> None:
+    inference_api.DRAINING_FILE.touch()
+    served(start(stand_in, f"--model={model}"))
+    assert not inference_api.DRAINING_FILE.exists()
+
+
+def test_idle_connections_end_early_unless_the_user_says_when(stand_in: Path, model: Path) -> None:
+    ours = str(inference_api.IDLE_CONNECTION_SECONDS)
+    assert served(start(stand_in, f"--model={model}"))["idle"] == ours
+    chosen = start(stand_in, f"--model={model}", **{inference_api.IDLE_CONNECTION_VARIABLE: "9"})
+    assert served(chosen)["idle"] == "9"
 
 
 def test_a_taken_port_is_named(stand_in: Path, model: Path) -> None:
