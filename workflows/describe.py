@@ -10,8 +10,17 @@ def text(state: WorkspaceState, plan: p.WorkspacePlan | None) -> str:
     """Return the whole story in Markdown: phase, steps with seconds, trouble, past operations."""
     lines = [f"**{state.phase}**{_about(state, plan)}", ""]
     lines += [f"- {_step(record)}" for record in state.timeline]
+    if plan is not None and plan.announcement and state.operation_started_at is not None:
+        lines += ["", plan.announcement]
     if state.problem is not None:
         lines += ["", f"Problem: {state.problem.reason}: {state.problem.message}"]
+    if state.given_up is not None:
+        lines += ["", _given_up(state.given_up, state.restore)]
+    if state.awaiting_revision:
+        lines += ["", f"Revision {state.awaiting_revision} waits. Send `approve` to carry it out."]
+    if state.force_delete_reason:
+        lines += ["", f"Let go by force: {state.force_delete_reason}"]
+        lines += [f"- left behind: {left}" for left in state.leftovers]
     if state.is_paused:
         lines += ["", f"Paused: {state.paused_reason}. Send `resume` to go on."]
     if state.last_refusal:
@@ -41,6 +50,14 @@ def next_offer_words(plan: p.WorkspacePlan, offer: p.Offer) -> str:
     return f"trying {left[0]} next" if left else "no other candidate is left"
 
 
+def _given_up(given_up: p.GivenUp, restore: str) -> str:
+    problem = given_up.problem
+    return (
+        f"Given up: revision {given_up.revision} ({problem.reason}: {problem.message}). Revision "
+        f"{restore} is kept in its stead. Correct the spec, or send `retry`."
+    )
+
+
 def _about(state: WorkspaceState, plan: p.WorkspacePlan | None) -> str:
     if plan is None:
         return ""
@@ -56,9 +73,12 @@ def _step(record: p.StepRecord) -> str:
         words += f", attempt {record.attempts}"
     if record.reason:
         words += f" ({record.reason}: {record.message})"
+    elif record.message:
+        words += f" ({record.message})"
     return words
 
 
 def _operation(record: p.OperationRecord) -> str:
     words = f"{record.outcome} after {record.seconds:.0f} s, revision {record.revision or '-'}"
-    return f"{words} ({record.reason}: {record.message})" if record.reason else words
+    told = [part for part in (record.reason, record.message) if part]
+    return f"{words} ({': '.join(told)})" if told else words

@@ -5,14 +5,21 @@ Time comes in as an argument, so that all of this is tested without Temporal.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from api import payloads as p
+from api.conditions import Reason
 from api.workflow_inputs import WorkspaceState
-from workflows import limits
+from workflows import limits, rollout
 from workflows.describe import next_offer_words, offer_words
 from workflows.lifecycle import ORDER, PHASE_WHILE_RUNNING, first
+
+REFUSED: Final = "OrderRefused"
+"""Reason of the Event that answers an order which can't be followed."""
+
+_DOWNTIME: Final = "nobody answered for"
 
 
 class Ledger:
@@ -23,7 +30,7 @@ class Ledger:
         self.state = state
         self.plan: p.WorkspacePlan | None = None
         self.events: list[p.EventNote] = []
-        self._is_retry_ordered = False
+        self._has_news = False
 
     def change(self, **fields: Any) -> None:
         """Replace fields of the (frozen) state."""
@@ -40,6 +47,9 @@ class Ledger:
         self.change(uid=plan.uid, generation=plan.generation, has_resources=has_resources)
         if plan.recent_claims is not None:
             self.change(recent_claims=plan.recent_claims)
+        is_open = self.state.operation_started_at is not None
+        if not is_open and plan.generation != self.state.noted_generation:
+            self.change(operation_notes=[])
 
     def start_afresh(self, uid: str) -> None:
         """Forget an object that is gone; another one has its name now."""
@@ -77,13 +87,15 @@ class Ledger:
                 operations_count=state.operations_count + 1,
             )
         self.change(timeline=timeline, revision=plan.revision, blocked_on="")
+        self.change(awaiting_revision="")
         if not any(record.reason for record in timeline):
             # The step that failed is no longer needed: the world mended itself.
             self.change(problem=None, failures_count=0)
-        if self.state.problem is None:
-            self.change(phase=PHASE_WHILE_RUNNING[first(planned)])
-        is_news = self._is_retry_ordered or not goes_on
-        self._is_retry_ordered = False
+        self.show_step(first(planned))
+        if plan.announcement and not goes_on:
+            self.note(p.EventKind.NORMAL, "RolloutStarted", plan.announcement, "RolloutStarted")
+        is_news = self._has_news or not goes_on
+        self._has_news = False
         return is_news
 
     # --- Offers -------------------------------------------------------------------------------
@@ -101,6 +113,8 @@ class Ledger:
             failed_at=now,
         )
         self.change(failed_offers=[*self.state.failed_offers, failed])
+        # What is asked for now is told before it is waited for, which may take long.
+        self._has_news = True
         told = f"{offer_words(offer)} can't be had: {problem.message.rstrip('.')}"
         record = p.OperationRecord(
             revision=self.state.revision,
@@ -117,7 +131,7 @@ class Ledger:
         self.change(history=[*others, record][-limits.MAX_OPERATION_RECORDS :])
         message = f"{told} ({failed.seconds:.0f} s); {next_offer_words(plan, offer)}"
         outcome = f"{p.OperationOutcome.FELL_BACK}-{offer_words(offer)}-{problem.reason}"
-        self._note(p.EventKind.WARNING, problem.reason, message, outcome)
+        self.note(p.EventKind.WARNING, problem.reason, message, outcome)
 
     def forget_failed_offers(self, plan: p.WorkspacePlan) -> bool:
         """Forget what another spec asked for in vain; True when the plan must be made anew."""
@@ -149,26 +163,50 @@ class Ledger:
             problem=None,
             failures_count=0,
             blocked_on="",
+            given_up=None,
+            restore="",
+            awaiting_revision="",
+            downtime_began_at=None,
         )
         return True
+
+    def let_go(self, leftovers: list[str]) -> None:
+        """Tell what a forced deletion leaves behind, before the object goes."""
+        self.change(leftovers=leftovers)
+        why = self.state.force_delete_reason
+        left = ", ".join(leftovers)
+        message = f"Deleted by force ({why}). "
+        message += f"Left behind, to be removed by hand: {left}" if left else "Nothing is left."
+        self.note(p.EventKind.WARNING, "ForceDeleted", message, "ForceDeleted")
 
     def close_other(self, revision: str, now: datetime) -> None:
         """End an operation for another revision: a newer spec (or a deletion) replaced it."""
         if self.state.operation_started_at is not None and self.state.revision != revision:
-            self._close(p.OperationOutcome.SUPERSEDED, now)
+            self.close(p.OperationOutcome.SUPERSEDED, now)
 
     def succeed(self, revision: str, now: datetime) -> None:
         """End the operation, if one runs: the world is as it should be."""
-        if self.state.operation_started_at is not None:
-            seconds = self._close(p.OperationOutcome.SUCCEEDED, now)
+        if self.state.operation_started_at is None and self.state.operation_notes:
+            # An order that needed no step: what was asked for serves already.
+            count = self.state.operations_count + 1
+            self.change(operation_started_at=now, revision=revision, operations_count=count)
+        given_up = self.state.given_up
+        if self.state.operation_started_at is not None and given_up is not None:
+            downtime = [one for one in self.state.operation_notes if one.startswith(_DOWNTIME)]
+            seconds = self.close(p.OperationOutcome.RESTORED, now)
+            self._note_restored(given_up, seconds, downtime)
+        elif self.state.operation_started_at is not None:
+            seconds = self.close(p.OperationOutcome.SUCCEEDED, now)
             message = f"Revision {self.state.revision} is ready after {seconds:.0f} s."
-            self._note(p.EventKind.NORMAL, "Ready", message, str(p.OperationOutcome.SUCCEEDED))
+            self.note(p.EventKind.NORMAL, "Ready", message, str(p.OperationOutcome.SUCCEEDED))
         self.change(
-            phase=p.LifecyclePhase.READY,
+            phase=p.LifecyclePhase.READY if given_up is None else p.LifecyclePhase.ROLLED_BACK,
             revision=revision,
             problem=None,
             failures_count=0,
             blocked_on="",
+            awaiting_revision="",
+            downtime_began_at=None,
             timeline=_planned_anew(self.state.timeline, []),
         )
 
@@ -188,13 +226,19 @@ class Ledger:
         """Whether this very spec failed in a way that only an edit or `retry` mends."""
         return self.state.blocked_on == self._blocking_key(revision)
 
+    def stay_failed(self, revision: str, now: datetime) -> None:
+        """Show again what failed and is not tried again before an edit or `retry`."""
+        if self.state.given_up is not None:
+            self.refuse_spec(self.state.given_up.problem, revision, now)
+        self.change(phase=p.LifecyclePhase.FAILED)
+
     def wait(self, problem: p.Problem | None) -> None:
         """Keep the operation open for another attempt; a problem is shown, if there is one."""
         if problem is None:
             return
         if problem != self.state.problem:
             outcome = f"Waiting-{self.state.failures_count}"
-            self._note(p.EventKind.WARNING, problem.reason, problem.message, outcome)
+            self.note(p.EventKind.WARNING, problem.reason, problem.message, outcome)
         phase = self.state.phase
         is_last = phase is p.LifecyclePhase.DELETING
         self.change(problem=problem, phase=phase if is_last else p.LifecyclePhase.WAITING)
@@ -205,10 +249,16 @@ class Ledger:
         """Say that a step runs."""
         record = self._record(step)
         self._put(record, state=p.StepState.RUNNING, attempts=record.attempts + 1)
-        if self.state.problem is None:
-            self.change(phase=PHASE_WHILE_RUNNING[step])
+        self.show_step(step)
 
-    def step_done(self, step: p.Step, took: timedelta) -> None:
+    def show_step(self, step: p.Step) -> None:
+        """Show the phase that belongs to a step, unless a problem is shown."""
+        if self.state.problem is None:
+            restoring = p.LifecyclePhase.RESTORING
+            is_restoring = self.state.given_up is not None
+            self.change(phase=restoring if is_restoring else PHASE_WHILE_RUNNING[step])
+
+    def step_done(self, step: p.Step, took: timedelta, message: str = "") -> None:
         """Say that a step's result was seen; a failure that it had is over."""
         record = self._record(step)
         if record.reason:
@@ -218,7 +268,7 @@ class Ledger:
             state=p.StepState.DONE,
             seconds=_seconds(record, took),
             reason="",
-            message="",
+            message=message,
         )
 
     def step_stopped(
@@ -241,6 +291,102 @@ class Ledger:
             for record in self.state.timeline
         )
 
+    # --- Rollout and rollback -----------------------------------------------------------------
+
+    def give_up(self, problem: p.Problem, restore: str, now: datetime) -> None:
+        """End the operation, since its revision failed, and begin that for the good one."""
+        failed = self.state.revision
+        message = f"Revision {failed} failed: {problem.message.rstrip('.')}. "
+        message += f"Revision {restore} is brought back."
+        self.close(p.OperationOutcome.GIVEN_UP, now, problem)
+        self.note(p.EventKind.WARNING, problem.reason, message, str(p.OperationOutcome.GIVEN_UP))
+        self.change(
+            given_up=p.GivenUp(revision=failed, problem=problem, failed_at=now),
+            restore=restore,
+            phase=p.LifecyclePhase.RESTORING,
+            problem=None,
+            failures_count=0,
+        )
+        self._open(restore, now)
+
+    def must_plan_again(self, plan: p.WorkspacePlan) -> bool:
+        """Compare a plan with what was given up; True when there is another one to keep.
+
+        Another spec is another try, and then what was given up is forgotten.
+        """
+        given_up = self.state.given_up
+        asked = rollout.asked_for(plan)
+        if given_up is None:
+            return False
+        if asked and asked != given_up.revision:
+            self.change(given_up=None, restore="")
+            return False
+        is_record_gone = rollout.outcome_of(plan, self.state.restore) is None
+        if plan.revision == given_up.revision and is_record_gone:
+            # What was to be kept was forgotten by somebody; there may be another one.
+            other = rollout.good_revision(plan)
+            self.change(restore=other or self.state.restore)
+            return bool(other)
+        return False
+
+    def roll_back(self, revision: str, reason: str, generation: int, now: datetime) -> None:
+        """Note that the spec was set back to a revision, as an operator ordered."""
+        self.close_other(revision, now)
+        why = reason or "no reason given"
+        message = f"The spec goes back to revision {revision}, as ordered: {why}"
+        outcome = f"RollbackOrdered-{generation}"
+        self.note(p.EventKind.NORMAL, "RollbackOrdered", message, outcome)
+        self.change(
+            operation_notes=[f"rolled back by order: {why}"],
+            noted_generation=generation,
+            # Who orders a revision agrees with it.
+            approved_revision=revision,
+        )
+
+    def await_approval(self, plan: p.WorkspacePlan) -> None:
+        """Show that a revision waits for the order `approve`; people are told once."""
+        is_news = self.state.awaiting_revision != plan.revision
+        self.change(
+            phase=p.LifecyclePhase.AWAITING_APPROVAL,
+            awaiting_revision=plan.revision,
+            problem=None,
+            failures_count=0,
+        )
+        if is_news:
+            message = f"Revision {plan.revision} waits for the order `approve`."
+            if plan.announcement:
+                message += f" {plan.announcement}"
+            outcome = f"{Reason.AWAITING_APPROVAL}-{plan.revision}"
+            self.note(p.EventKind.NORMAL, Reason.AWAITING_APPROVAL, message, outcome)
+
+    def downtime_begins(self, now: datetime) -> None:
+        """Note that what serves is being stopped; a second stop is the same downtime."""
+        if self.state.downtime_began_at is None:
+            self.change(downtime_began_at=now)
+
+    def downtime_ends(self, now: datetime) -> str:
+        """Note that somebody answers again; return how long nobody did, in words."""
+        began_at = self.state.downtime_began_at
+        if began_at is None:
+            return ""
+        words = f"{_DOWNTIME} {(now - began_at).total_seconds():.1f} s"
+        notes = [*self.state.operation_notes, words]
+        self.change(downtime_began_at=None, operation_notes=notes)
+        return words
+
+    def remember_outcome(self, revision: str, outcome: p.RevisionOutcome) -> None:
+        """Keep what was just written down of a revision, until the next plan tells it."""
+        if self.plan is None:
+            return
+        marked = p.RevisionRecord(revision=revision, outcome=outcome)
+        lines = [
+            one.model_copy(update={"outcome": outcome}) if one.revision == revision else one
+            for one in self.plan.recorded
+        ]
+        is_new = all(one.revision != revision for one in lines)
+        recorded = [marked, *lines] if is_new else lines
+        self.plan = self.plan.model_copy(update={"recorded": recorded})
+
     # --- Orders -------------------------------------------------------------------------------
 
     def retry(self) -> None:
@@ -251,10 +397,12 @@ class Ledger:
             blocked_on="",
             next_wake_at=None,
             failed_offers=[],
+            given_up=None,
+            restore="",
             # A retry is a new attempt: its Events must not be taken for the last one's.
             operations_count=self.state.operations_count + 1,
         )
-        self._is_retry_ordered = True
+        self._has_news = True
 
     def refuse(self, order: str, why: str, reason: str) -> None:
         """Answer an order that can't be followed."""
@@ -268,9 +416,10 @@ class Ledger:
 
     # --- Inside -------------------------------------------------------------------------------
 
-    def _close(
+    def close(
         self, outcome: p.OperationOutcome, now: datetime, problem: p.Problem | None = None
     ) -> float:
+        """End the operation that is open, and return its seconds."""
         started = self.state.operation_started_at or now
         seconds = round((now - started).total_seconds(), 1)
         record = p.OperationRecord(
@@ -278,12 +427,14 @@ class Ledger:
             generation=self.state.generation,
             outcome=outcome,
             reason=problem.reason if problem else "",
-            message=problem.message if problem else "",
+            message=problem.message if problem else "; ".join(self.state.operation_notes),
             seconds=seconds,
             finished_at=now,
         )
         history = [*self.state.history, record][-limits.MAX_OPERATION_RECORDS :]
-        self.change(history=history, operation_started_at=None, failed_offers=[])
+        self.change(
+            history=history, operation_started_at=None, failed_offers=[], operation_notes=[]
+        )
         return seconds
 
     def _fail(self, problem: p.Problem, revision: str, now: datetime) -> None:
@@ -294,16 +445,39 @@ class Ledger:
                 operations_count=self.state.operations_count + 1,
                 revision=revision,
             )
-        self._close(p.OperationOutcome.FAILED, now, problem)
-        self._note(
+        self.close(p.OperationOutcome.FAILED, now, problem)
+        self.note(
             p.EventKind.WARNING, problem.reason, problem.message, str(p.OperationOutcome.FAILED)
         )
         self.change(phase=p.LifecyclePhase.FAILED, problem=problem)
 
+    def _open(self, revision: str, now: datetime) -> None:
+        """Begin an operation before its plan is made; the plan finds it open."""
+        self.change(
+            operation_started_at=now,
+            operations_count=self.state.operations_count + 1,
+            revision=revision,
+            timeline=[],
+            blocked_on="",
+        )
+
+    def _note_restored(self, given_up: p.GivenUp, seconds: float, downtime: Sequence[str]) -> None:
+        how = "was not stopped and goes on serving"
+        if downtime:
+            how = f"serves again after {seconds:.0f} s ({', '.join(downtime)})"
+        message = (
+            f"Revision {self.state.revision} {how}. Revision {given_up.revision}, which the spec "
+            f"asks for, failed: {given_up.problem.message.rstrip('.')}. Correct the spec, or send "
+            "`retry`."
+        )
+        outcome = str(p.OperationOutcome.RESTORED)
+        self.note(p.EventKind.WARNING, Reason.ROLLED_BACK, message, outcome)
+
     def _blocking_key(self, revision: str) -> str:
         return f"{self.state.generation}/{revision}"
 
-    def _note(self, kind: p.EventKind, reason: str, message: str, outcome: str) -> None:
+    def note(self, kind: p.EventKind, reason: str, message: str, outcome: str) -> None:
+        """Let people know by an Event; `outcome` tells it from others of the operation."""
         state = self.state
         key = f"{state.generation}-{state.revision}-{outcome}-{state.operations_count}"
         self.events.append(p.EventNote(kind=kind, reason=reason, message=message, key=key))
@@ -335,6 +509,8 @@ def _planned_anew(timeline: list[p.StepRecord], planned: list[p.Step]) -> list[p
             if line.state is p.StepState.DONE:
                 line = line.model_copy(update={"state": p.StepState.PENDING})
             lines.append(line)
+        elif step in known and known[step].state is p.StepState.DONE:
+            lines.append(known[step])
         elif step in known:
             done = {"state": p.StepState.DONE, "reason": "", "message": ""}
             lines.append(known[step].model_copy(update=done))

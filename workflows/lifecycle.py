@@ -1,11 +1,13 @@
 """The life of an operation as a table: step x outcome -> what comes next.
 
-    nodes -> images -> workload -> endpoint -> traffic -> Ready
+    nodes -> images -> workload -> endpoint -> traffic -> retire -> Ready
     any step that waits  -> Waiting  (time or an operator mends it; it is tried again by itself)
     any step that blocks -> Failed   (an edit or `retry` mends it)
     nodes that can't be had as planned -> planned anew, with the next offer (workflows/operation.py)
+    a new revision that fails -> planned anew, for the last good one (workflows/rollout.py)
 
-A plan names only the steps that are not yet as they should be, so `advance` skips the others.
+A plan names only the steps that are not yet as they should be, so `advance` skips the others:
+`retire` in all plans but those of a surge, where what served before goes on until traffic moved.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ from workflows.outcomes import OutcomeKind
 Place = Step | LifecyclePhase
 """Where an operation is: in a step, or in a phase in which no step runs."""
 
-ORDER: Final = (Step.NODES, Step.IMAGES, Step.WORKLOAD, Step.ENDPOINT, Step.TRAFFIC)
+ORDER: Final = (
+    Step.NODES,
+    Step.IMAGES,
+    Step.WORKLOAD,
+    Step.ENDPOINT,
+    Step.TRAFFIC,
+    Step.RETIRE,
+)
 
 PHASE_WHILE_RUNNING: Final[dict[Step, LifecyclePhase]] = {
     Step.NODES: LifecyclePhase.PROVISIONING,
@@ -27,8 +36,10 @@ PHASE_WHILE_RUNNING: Final[dict[Step, LifecyclePhase]] = {
     Step.WORKLOAD: LifecyclePhase.DEPLOYING,
     Step.ENDPOINT: LifecyclePhase.VERIFYING,
     Step.TRAFFIC: LifecyclePhase.VERIFYING,
+    Step.RETIRE: LifecyclePhase.VERIFYING,
 }
-"""What people read while a step runs. Moving traffic takes a moment and gets no word of its own."""
+"""What people read while a step runs. Moving traffic takes a moment and gets no word of its own;
+Ready means that nothing is left to do."""
 
 TABLE: Final[dict[tuple[Place, OutcomeKind], Place]] = {
     (Step.NODES, OutcomeKind.DONE): Step.IMAGES,
@@ -43,9 +54,12 @@ TABLE: Final[dict[tuple[Place, OutcomeKind], Place]] = {
     (Step.ENDPOINT, OutcomeKind.DONE): Step.TRAFFIC,
     (Step.ENDPOINT, OutcomeKind.WAITING): LifecyclePhase.WAITING,
     (Step.ENDPOINT, OutcomeKind.BLOCKED): LifecyclePhase.FAILED,
-    (Step.TRAFFIC, OutcomeKind.DONE): LifecyclePhase.READY,
+    (Step.TRAFFIC, OutcomeKind.DONE): Step.RETIRE,
     (Step.TRAFFIC, OutcomeKind.WAITING): LifecyclePhase.WAITING,
     (Step.TRAFFIC, OutcomeKind.BLOCKED): LifecyclePhase.FAILED,
+    (Step.RETIRE, OutcomeKind.DONE): LifecyclePhase.READY,
+    (Step.RETIRE, OutcomeKind.WAITING): LifecyclePhase.WAITING,
+    (Step.RETIRE, OutcomeKind.BLOCKED): LifecyclePhase.FAILED,
 }
 
 

@@ -64,6 +64,10 @@ TEARDOWN_ATTEMPT_SECONDS: Final = 300
 """Deadline of one `delete_…` wait, in seconds: after it the other kind gets its turn, since a dead
 node's pods go only when the node does."""
 
+FORCED_TEARDOWN_SECONDS: Final = 30
+"""The same, in seconds, after `force_delete`: as long as pods have to end (their grace period),
+since whoever forces a deletion has waited already."""
+
 # --- History and reports ----------------------------------------------------------------------
 
 MAX_HISTORY_EVENTS: Final = 2000
@@ -228,13 +232,31 @@ LIMITS: Final[dict[str, ActivityLimits]] = {
         retry=_QUICK_RETRY,
         cancellation=_FINISH_FIRST,
     ),
-    # Deletes, then waits for pods; the deadline is in its input.
+    # Scales down, then waits for pods; the deadline is in its input.
     "retire_workloads": ActivityLimits(
         task_queue=names.WAIT_TASK_QUEUE,
         start_to_close=DEADLINE_MARGIN,
         schedule_to_close=OUTAGE_ALLOWANCE,
         heartbeat=HEARTBEAT,
         retry=_WAIT_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    # Two annotations of one record, and at most a few removals.
+    "mark_revision": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=30),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=_FINISH_FIRST,
+    ),
+    # One write of one spec, and at most one ConfigMap.
+    "restore_spec": ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=timedelta(seconds=20),
+        schedule_to_close=OUTAGE_ALLOWANCE,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
         cancellation=_FINISH_FIRST,
     ),
     # A status patch and a few Events.

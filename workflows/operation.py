@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 
 from temporalio import workflow
 
 from api import contracts
 from api import payloads as p
-from workflows import lifecycle, outcomes
+from workflows import delays, lifecycle, outcomes, rollout
 from workflows.calls import execute
 from workflows.failures import ActivityFailed, is_of_capacity, is_of_machine
 from workflows.ledger import Ledger
-from workflows.outcomes import Blocked, Done, FellBack, PhaseOutcome, Waiting
-from workflows.phases import PHASES, nodes
+from workflows.outcomes import Blocked, Done, FellBack, GaveUp, PhaseOutcome, Waiting
+from workflows.phases import PHASES, nodes, retire
 from workflows.phases.context import PhaseContext
+from workflows.records import Records
 from workflows.reporter import Reporter
 
 
@@ -27,8 +29,8 @@ class Stopped:
     """None: as the entity's resync says."""
     plan_again: bool = False
     """The spec moved between planning and adopting."""
-    fell_back: bool = False
-    """What the plan asks for can't be had: another offer is to be planned, at once."""
+    changed_course: bool = False
+    """Another offer, or another revision, is to be planned, at once."""
 
 
 class Operation:
@@ -39,11 +41,14 @@ class Operation:
         self._workspace = workspace
         self._ledger = ledger
         self._reporter = reporter
+        self._records = Records(workspace, ledger)
 
     async def run(self, plan: p.WorkspacePlan) -> Stopped:
         """Adopt the spec, run the planned steps, and report how it ended."""
         try:
-            if not plan.adopted and not await self._adopt(plan):
+            # What is restored has its record; adopting would make one of the spec.
+            is_new = not plan.adopted and not rollout.is_restore(plan)
+            if is_new and not await self._adopt(plan):
                 return Stopped(plan_again=True)
         except ActivityFailed as failed:
             return await self._stop(self._judge(failed), plan)
@@ -55,12 +60,18 @@ class Operation:
             outcome = await self._run_steps(plan)
             if isinstance(outcome, FellBack):
                 await self._give_back(plan)
-                return Stopped(fell_back=True)
+                return Stopped(changed_course=True)
+            if isinstance(outcome, GaveUp):
+                await self._give_up(plan, outcome)
+                return Stopped(changed_course=True)
             if outcome is not None:
                 return await self._stop(outcome, plan)
         if self._ledger.state.phase is not p.LifecyclePhase.PAUSED:
             await self._learn_nodes(plan)
+            await self._stop_left_over(plan)
             await self._release_surplus(plan)
+            await self._records.mark_good(plan)
+            await self._records.mark_given_up(plan)
             self._ledger.succeed(plan.revision, workflow.now())
         await self._reporter.report()
         return Stopped()
@@ -75,7 +86,7 @@ class Operation:
         )
         return not result.superseded
 
-    async def _run_steps(self, plan: p.WorkspacePlan) -> PhaseOutcome | FellBack | None:
+    async def _run_steps(self, plan: p.WorkspacePlan) -> PhaseOutcome | FellBack | GaveUp | None:
         """Return the outcome that stopped the operation; None when it is over or paused."""
         ledger = self._ledger
         if ledger.begin_operation(plan, workflow.now()):
@@ -91,33 +102,34 @@ class Operation:
                 # and until then no pod of the same name can begin elsewhere.
                 await self._release(plan.lost_claims, "claims lost their nodes")
             outcome = await self._run_step(place, ctx, plan)
-            if isinstance(outcome, FellBack):
+            if isinstance(outcome, FellBack | GaveUp):
                 return outcome
             place = lifecycle.advance(place, outcome.kind, plan.steps)
             if not isinstance(outcome, Done):
                 return outcome
-            if isinstance(place, p.Step):
-                if ledger.state.problem is None:
-                    ledger.change(phase=lifecycle.PHASE_WHILE_RUNNING[place])
+            if place is p.Step.RETIRE:
+                # The traffic has moved, and what is left may take a while.
+                await self._records.mark_good(plan)
+                ledger.show_step(place)
+                await self._reporter.report()
+            elif isinstance(place, p.Step):
+                ledger.show_step(place)
                 await self._reporter.report_progress()
         return None
 
     async def _run_step(
         self, step: p.Step, ctx: PhaseContext, plan: p.WorkspacePlan
-    ) -> PhaseOutcome | FellBack:
+    ) -> PhaseOutcome | FellBack | GaveUp:
         ledger, started_at = self._ledger, workflow.now()
         ledger.step_started(step)
         self._reporter.show()
         try:
-            if step in {p.Step.IMAGES, p.Step.WORKLOAD} and not ctx.node_names:
-                await nodes.find(ctx, plan)
+            await self._prepare(step, ctx, plan)
             outcome = await PHASES[step](ctx, plan, ledger.state)
         except ActivityFailed as failed:
-            if step is p.Step.NODES and plan.may_fall_back and self._is_of_offer(failed, plan):
-                took = workflow.now() - started_at
-                ledger.step_stopped(step, p.StepState.PENDING, took, None)
-                ledger.fall_back(plan, failed.problem, took, workflow.now())
-                return FellBack()
+            course = self._other_course(step, plan, failed, workflow.now() - started_at)
+            if course is not None:
+                return course
             outcome = self._judge(failed)
         except asyncio.CancelledError:
             ledger.step_stopped(step, p.StepState.PENDING, workflow.now() - started_at, None)
@@ -127,7 +139,7 @@ class Operation:
             ledger.change(node_names=ctx.node_names)
         match outcome:
             case Done():
-                ledger.step_done(step, took)
+                ledger.step_done(step, took, self._end_downtime(step, plan))
                 if step is p.Step.TRAFFIC:
                     ledger.plan = plan.model_copy(update={"active_revision": plan.revision})
             case Waiting():
@@ -135,6 +147,27 @@ class Operation:
             case Blocked():
                 ledger.step_stopped(step, p.StepState.BLOCKED, took, outcome.problem)
         return outcome
+
+    async def _prepare(self, step: p.Step, ctx: PhaseContext, plan: p.WorkspacePlan) -> None:
+        if step in {p.Step.IMAGES, p.Step.WORKLOAD} and not ctx.node_names:
+            await nodes.find(ctx, plan)
+        if step is p.Step.WORKLOAD and plan.active_revision in rollout.in_the_way(plan):
+            self._ledger.downtime_begins(workflow.now())
+
+    def _other_course(
+        self, step: p.Step, plan: p.WorkspacePlan, failed: ActivityFailed, took: timedelta
+    ) -> FellBack | GaveUp | None:
+        """Return what to do in the plan's stead; None when there is nothing but to try again."""
+        ledger, problem = self._ledger, failed.problem
+        if step is p.Step.NODES and plan.may_fall_back and self._is_of_offer(failed, plan):
+            ledger.step_stopped(step, p.StepState.PENDING, took, None)
+            ledger.fall_back(plan, problem, took, workflow.now())
+            return FellBack()
+        restore = rollout.revision_to_restore(plan, ledger.state, failed)
+        if restore:
+            ledger.step_stopped(step, p.StepState.BLOCKED, took, problem)
+            return GaveUp(problem, restore)
+        return None
 
     def _is_of_offer(self, failed: ActivityFailed, plan: p.WorkspacePlan) -> bool:
         """Whether there is none of the offer, or its machines never joined and another is left."""
@@ -155,6 +188,7 @@ class Operation:
             case Blocked(problem):
                 ledger.block(problem, plan.revision, workflow.now())
                 await self._reporter.report()
+                await self._free(plan)
                 return Stopped()
             case Waiting(retry_after_seconds, problem):
                 ledger.wait(problem)
@@ -167,7 +201,43 @@ class Operation:
     def _judge(self, failed: ActivityFailed) -> Waiting | Blocked:
         count = self._ledger.state.failures_count + 1
         self._ledger.change(failures_count=count)
-        return outcomes.of_failure(failed, count, workflow.random())
+        outcome = outcomes.of_failure(failed, count, workflow.random())
+        if isinstance(outcome, Blocked) and self._ledger.state.given_up is not None:
+            # There is nothing else to bring back, and no edit is asked for: it is tried again.
+            return Waiting(delays.slow_retry_seconds(count, workflow.random()), outcome.problem)
+        return outcome
+
+    def _end_downtime(self, step: p.Step, plan: p.WorkspacePlan) -> str:
+        """Return for how long nobody answered, when this step brought an end to it."""
+        is_answering = step is p.Step.TRAFFIC or (
+            step is p.Step.WORKLOAD and plan.active_revision == plan.revision
+        )
+        return self._ledger.downtime_ends(workflow.now()) if is_answering else ""
+
+    async def _give_up(self, plan: p.WorkspacePlan, outcome: GaveUp) -> None:
+        """Tell that the revision failed, before the good one is brought back."""
+        self._ledger.give_up(outcome.problem, outcome.restore, workflow.now())
+        await self._reporter.report()
+        await self._records.mark_given_up(plan)
+
+    async def _free(self, plan: p.WorkspacePlan) -> None:
+        """Give back what a failed revision holds, where the policy says so and nobody needs it."""
+        if not plan.frees_failed or plan.active_revision == plan.revision:
+            return
+        await self._stop_pods([plan.revision])
+        if not plan.active_revision:
+            await self._release([claim.name for claim in plan.claims], "claims of what failed")
+
+    async def _stop_left_over(self, plan: p.WorkspacePlan) -> None:
+        """Stop pods that no step needed out of its way; what serves does so beside them."""
+        await self._stop_pods(rollout.left_over(plan))
+
+    async def _stop_pods(self, revisions: list[str]) -> None:
+        """Stop revisions; a failure is none of the operation's: a later pass finds them again."""
+        try:
+            await retire.stop(self._workspace, revisions)
+        except ActivityFailed as failed:
+            workflow.logger.warning("pods stay for now: %s", failed)
 
     async def _give_back(self, plan: p.WorkspacePlan) -> None:
         """Give up what was had of an offer: nothing runs on it, and a part of a set is no use."""

@@ -52,6 +52,17 @@ class FellBack:
     """
 
 
+@dataclass(frozen=True)
+class GaveUp:
+    """The revision failed: plan again, for the good one that is brought back in its stead.
+
+    No way for an operation to end by the table either: the next one begins at once.
+    """
+
+    problem: Problem
+    restore: str
+
+
 PhaseOutcome = Done | Waiting | Blocked
 
 

@@ -21,6 +21,7 @@ PURE_MODULES: Final = (
     "workflows.lifecycle",
     "workflows.limits",
     "workflows.outcomes",
+    "workflows.rollout",
     "workflows.views",
 )
 """Modules of this room without clock, chance or I/O, which a test proves by their imports. What

@@ -44,12 +44,12 @@ class Reporter:
     async def report(self) -> None:
         """Report, unless nothing differs from the last report."""
         self.show()
-        if self._ledger.plan is None:
-            return  # Nothing was planned yet, so there is nothing true to say.
         # Two reports at once could arrive in the wrong order, and the older one would stay.
         async with self._lock:
+            if self._ledger.plan is None:
+                return  # Nothing is planned (yet, or any more): there is nothing true to say.
             content = self.content(self._ledger.plan)
-            digest = hashlib.sha256(content.model_dump_json().encode()).hexdigest()[:16]
+            digest = digest_of(content)
             events = list(self._ledger.events)
             if digest == self._ledger.state.reported_digest and not events:
                 return
@@ -88,4 +88,20 @@ class Reporter:
             deleting=state.phase is p.LifecyclePhase.DELETING,
             target_node_count=plan.node_count,
             warnings=plan.warnings,
+            spec_revision=plan.spec_revision,
+            given_up=state.given_up,
+            mode=plan.mode,
         )
+
+
+def digest_of(content: p.ReportInput) -> str:
+    """Return what tells two reports apart.
+
+    Fields that came later count only where they say something: the state of a run may hold a digest
+    that an earlier version computed, and whether a report is sent stands in its history. How a
+    revision comes is no news by itself: it only words the rest.
+    """
+    silent = {"mode"} | {
+        name for name in ("spec_revision", "given_up") if not getattr(content, name)
+    }
+    return hashlib.sha256(content.model_dump_json(exclude=silent).encode()).hexdigest()[:16]

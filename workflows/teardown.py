@@ -37,6 +37,8 @@ class Teardown:
                 should be nothing to delete.
             release: Drop the finalizer at the end.
         """
+        if self._ledger.state.force_delete_reason:
+            return await self._force(release=release)
         try:
             leftovers = [] if has_resources else await self._prove()
             if has_resources or leftovers:
@@ -48,6 +50,28 @@ class Teardown:
                 leftovers = await self._prove()
                 if leftovers:
                     return await self._again(trouble or _still_there(leftovers))
+            if release:
+                await execute(contracts.release_workspace, self._input, summary="finalizer off")
+        except ActivityFailed as failed:
+            return await self._again(failed)
+        return None
+
+    async def _force(self, *, release: bool) -> float | None:
+        """Ask once for everything to go, say what stays, and let the object go all the same."""
+        short = {"deadline_seconds": limits.FORCED_TEARDOWN_SECONDS}
+        self._input = self._input.model_copy(update=short)
+        await self._delete_workloads()
+        await self._delete_node_claims()
+        try:
+            leftovers = await self._prove()
+        except ActivityFailed as failed:
+            leftovers = [f"unknown, since it could not be listed ({failed.problem.message})"]
+        self._ledger.let_go(leftovers)
+        workflow.upsert_memo(
+            {"forceDeleteReason": self._ledger.state.force_delete_reason, "leftovers": leftovers}
+        )
+        await self._reporter.report()
+        try:
             if release:
                 await execute(contracts.release_workspace, self._input, summary="finalizer off")
         except ActivityFailed as failed:

@@ -25,6 +25,22 @@ class WorkspaceView(p.Payload):
     failures_count: int = 0
     next_look_at: datetime | None = None
     last_refusal: str = ""
+    spec_revision: str = ""
+    """What the spec asks for; another than `revision` after a rollback."""
+    mode: p.RolloutMode = p.RolloutMode.NONE
+    announcement: str = ""
+    """What the rollout changes, how, and what it costs; empty when nothing that serves goes."""
+    expected_downtime_seconds: int | None = None
+    given_up: p.GivenUp | None = None
+    restore: str = ""
+    """The good revision that is kept in the stead of the one given up."""
+    awaiting_revision: str = ""
+    """The revision that waits for `approve`."""
+    approved_revision: str = ""
+    recorded: list[p.RevisionRecord]
+    """Revisions that `rollback` may name, newest first."""
+    leftovers: list[str]
+    """What a forced deletion left behind."""
 
 
 def workspace_view(state: WorkspaceState, plan: p.WorkspacePlan | None) -> WorkspaceView:
@@ -43,4 +59,14 @@ def workspace_view(state: WorkspaceState, plan: p.WorkspacePlan | None) -> Works
         next_look_at=state.next_wake_at,
         last_refusal=state.last_refusal,
         failed_offers=state.failed_offers,
+        spec_revision=plan.spec_revision if plan else "",
+        mode=plan.mode if plan else p.RolloutMode.NONE,
+        announcement=plan.announcement if plan else "",
+        expected_downtime_seconds=plan.expected_downtime_seconds if plan else None,
+        given_up=state.given_up,
+        restore=state.restore,
+        awaiting_revision=state.awaiting_revision,
+        approved_revision=state.approved_revision,
+        recorded=plan.recorded if plan else [],
+        leftovers=state.leftovers,
     )

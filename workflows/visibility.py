@@ -24,7 +24,7 @@ def show(namespace: str, state: WorkspaceState, plan: p.WorkspacePlan | None) ->
     wanted: dict[SearchAttributeKey[Any], Any] = {
         _PHASE: str(state.phase),
         _NAMESPACE: namespace,
-        _REASON: state.problem.reason if state.problem else None,
+        _REASON: _reason(state),
     }
     if state.generation:
         wanted[_GENERATION] = state.generation
@@ -39,3 +39,9 @@ def show(namespace: str, state: WorkspaceState, plan: p.WorkspacePlan | None) ->
     ]
     if changes:
         workflow.upsert_search_attributes(changes)
+
+
+def _reason(state: WorkspaceState) -> str | None:
+    """Return what is wrong, or was wrong with the revision that was given up."""
+    problem = state.problem or (state.given_up.problem if state.given_up else None)
+    return problem.reason if problem else None

@@ -12,26 +12,31 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Final
 
 from temporalio import workflow
 
-from api import contracts, names
+from api import names
 from api import payloads as p
 from api.errors import FeatureNotAvailable, Remedy
 from api.workflow_inputs import WorkspaceState, WorkspaceWorkflowInput
-from workflows import claims, delays, lifecycle, limits, outcomes
-from workflows.calls import execute
+from workflows import claims, delays, lifecycle, limits, outcomes, rollout
 from workflows.failures import ActivityFailed, is_of_capacity, remedy_for
-from workflows.hints import HintBox, Target, is_older
-from workflows.ledger import Ledger
+from workflows.hints import HintBox, Target
+from workflows.ledger import REFUSED, Ledger
 from workflows.operation import Operation
 from workflows.outcomes import Blocked, Waiting
+from workflows.planning import plan_after
+from workflows.records import Records
 from workflows.reporter import Reporter
 from workflows.teardown import Teardown
 from workflows.views import WorkspaceView, workspace_view
 
 Order = p.OperatorOrder | str | None
 """What an operator may send: a payload, its reason alone, or nothing."""
+
+FORCED_DELETION_PATCH: Final = "forced-deletion"
+"""Histories from before `force_delete` could be followed go on refusing it."""
 
 
 @workflow.defn(name=names.WORKSPACE_WORKFLOW)
@@ -50,6 +55,10 @@ class WorkspaceWorkflow:
         """An operator's order asks for a pass."""
         self._retries_claims = False
         """The order is for the claims' own workflows as well."""
+        self._is_called_off = False
+        """An order replaces the work in flight, as a newer spec does."""
+        self._rollback: p.RollbackOrder | None = None
+        """The order to write an earlier revision into the spec, until it is followed."""
         self._target: Target | None = None
         self._passes_count = 0
 
@@ -64,9 +73,11 @@ class WorkspaceWorkflow:
     def retry(self, order: Order = None) -> None:  # noqa: ARG002 - it stands in the history
         """Forget the failure and try again, if something failed."""
         state = self._ledger.state
-        if state.problem is None and state.failures_count == 0:
+        if state.problem is None and state.failures_count == 0 and state.given_up is None:
             self._refuse("retry", "nothing has failed")
             return
+        # What is under way for the sake of a revision that was given up, is not wanted any more.
+        self._is_called_off |= state.given_up is not None
         self._ledger.retry()
         self._is_ordered = True
         self._retries_claims = True
@@ -90,17 +101,48 @@ class WorkspaceWorkflow:
         self._ledger.change(is_paused=False, paused_reason="")
         self._is_ordered = True
 
-    @workflow.signal(description="Not available yet; argument: {revision, reason}")
-    def rollback(self, order: p.RollbackOrder | str | None = None) -> None:  # noqa: ARG002
-        """Refuse: the rollout that this belongs to is not built."""
-        why = "this version has no rollback; set the spec back to what it was instead"
-        self._refuse("rollback", why, FeatureNotAvailable.reason())
+    @workflow.signal(description="Write an earlier revision into the spec: {revision?, reason}")
+    def rollback(self, order: p.RollbackOrder | str | None = None) -> None:
+        """Go back to a revision, or to the last good one, unless the last plan forbids it."""
+        its = order if isinstance(order, p.RollbackOrder) else p.RollbackOrder(reason=order or "")
+        plan = self._ledger.plan
+        if self._is_deleting():
+            self._refuse("rollback", "the Workspace is being deleted")
+        elif plan is not None and (why := rollout.rollback_refusal(its, plan)):
+            self._refuse("rollback", why)
+        else:
+            # What is true by now, the next plan tells; it is judged again then.
+            self._rollback = its
+            self._is_ordered = True
+            self._is_called_off = True
 
-    @workflow.signal(description="Not available yet; argument: {reason}")
-    def force_delete(self, order: Order = None) -> None:  # noqa: ARG002
-        """Refuse: a forced deletion is not built."""
-        why = "this version has no forced deletion; `.status` names what a deletion waits for"
-        self._refuse("force_delete", why, FeatureNotAvailable.reason())
+    @workflow.signal(description="Carry out the edit that waits: {revision?, reason}")
+    def approve(self, order: p.ApproveOrder | str | None = None) -> None:
+        """Let the revision begin that waits for approval."""
+        awaiting = self._ledger.state.awaiting_revision
+        meant = order.revision if isinstance(order, p.ApproveOrder) else ""
+        if not awaiting:
+            self._refuse("approve", "nothing waits for an approval")
+        elif meant not in {"", awaiting}:
+            self._refuse("approve", f"revision {awaiting} waits for an approval, not {meant}")
+        else:
+            self._ledger.change(approved_revision=awaiting)
+            self._is_ordered = True
+
+    @workflow.signal(description="Let go of a deleted Workspace, whatever stays: {reason}")
+    def force_delete(self, order: Order = None) -> None:
+        """End a deletion that waits for something that does not go."""
+        reason = _reason(order)
+        if not self._is_deleting():
+            self._refuse("force_delete", "the Workspace is not being deleted; delete it first")
+        elif not reason:
+            self._refuse("force_delete", "it needs a reason, which is kept: send {reason}")
+        elif not workflow.patched(FORCED_DELETION_PATCH):
+            self._refuse("force_delete", "it came too early", FeatureNotAvailable.reason())
+        else:
+            self._ledger.change(force_delete_reason=reason)
+            self._is_ordered = True
+            self._is_called_off = True
 
     # --- Queries ------------------------------------------------------------------------------
 
@@ -179,7 +221,13 @@ class WorkspaceWorkflow:
         return work.result()
 
     def _is_superseded(self) -> bool:
-        return self._hints.supersedes(self._target)
+        is_called_off = self._is_called_off and self._target is not None
+        return is_called_off or self._hints.supersedes(self._target)
+
+    def _is_deleting(self) -> bool:
+        state = self._ledger.state
+        is_asked = self._hints.calls_for_deletion(state.uid)
+        return is_asked or state.phase is p.LifecyclePhase.DELETING
 
     def _has_refusals(self) -> bool:
         """Whether Events wait that can be written now; a failed report waits for the next pass."""
@@ -190,18 +238,25 @@ class WorkspaceWorkflow:
 
     async def _reconcile(self, hint: p.DesiredChanged | None) -> bool:
         while True:
+            given_up = self._ledger.state.given_up
             plan = await self._plan_or_show(hint)
             if plan is None:
                 return False
-            if not self._ledger.forget_failed_offers(plan):
+            if self._ledger.state.given_up != given_up:
+                continue  # `retry` came meanwhile, and asks for another plan than this.
+            hint = None
+            if self._ledger.forget_failed_offers(plan):
+                continue
+            if self._rollback is not None and self._is_ours(plan):
+                hint = await self._roll_back(plan)
+            if hint is None:
                 has_ended = await self._act(plan)
                 if has_ended is not None:
                     return has_ended
-            hint = None
 
     async def _plan_or_show(self, hint: p.DesiredChanged | None) -> p.WorkspacePlan | None:
         try:
-            return await self._plan_after(hint)
+            return await plan_after(hint, self._name, self._ledger.state)
         except ActivityFailed as failed:
             await self._show_failed_plan(failed)
             return None
@@ -209,34 +264,30 @@ class WorkspaceWorkflow:
     async def _act(self, plan: p.WorkspacePlan) -> bool | None:
         """Return whether the workflow is over; None when it is to plan again at once."""
         ledger = self._ledger
+        self._is_called_off = False  # This plan knows of the order.
         if ledger.state.uid and plan.uid != ledger.state.uid:
             return await self._bury(plan)
         if not plan.found:
             return True
         ledger.remember(plan)
+        if not plan.deleting and ledger.must_plan_again(plan):
+            return None
         self._target = Target(plan.uid, plan.generation, is_teardown=plan.deleting)
         if plan.deleting:
             return await self._delete(plan)
         return None if await self._operate(plan) else False
 
-    async def _plan_after(self, hint: p.DesiredChanged | None) -> p.WorkspacePlan:
-        """Plan; again if the plan was made before the change that the hint is about."""
-        failed = self._ledger.state.failed_offers
-        tried = f"; {len(failed)} offer(s) tried in vain" if failed else ""
-        for attempt in range(1, limits.STALE_PLAN_ATTEMPTS + 1):
-            plan = await execute(
-                contracts.plan_workspace,
-                p.PlanInput(
-                    workspace=self._name,
-                    failed_offers=failed,
-                    recent_claims=self._ledger.state.recent_claims,
-                ),
-                summary=_cause(hint) + tried,
-            )
-            if not is_older(plan, hint) or attempt == limits.STALE_PLAN_ATTEMPTS:
-                break
-            await workflow.sleep(limits.STALE_PLAN_PAUSE, summary="the plan is older than the hint")
-        return plan
+    def _is_ours(self, plan: p.WorkspacePlan) -> bool:
+        return plan.found and self._ledger.state.uid in {"", plan.uid}
+
+    async def _roll_back(self, plan: p.WorkspacePlan) -> p.DesiredChanged | None:
+        """Follow the order `rollback`; return what its write will be hinted as, if it wrote."""
+        order, self._rollback = self._rollback, None
+        # Our own write is a newer spec: it must not be taken for one that supersedes the writing.
+        self._target = None
+        self._ledger.remember(plan)
+        records = Records(self._object(), self._ledger)
+        return await records.roll_back(order or p.RollbackOrder(), plan)
 
     async def _show_failed_plan(self, failed: ActivityFailed) -> None:
         count = self._ledger.state.failures_count + 1
@@ -249,37 +300,52 @@ class WorkspaceWorkflow:
             await self._settle(outcome.retry_after_seconds)
 
     async def _operate(self, plan: p.WorkspacePlan) -> bool:
-        """Return whether another offer is to be tried now, which needs another plan."""
+        """Return whether another offer or revision is due now, which needs another plan."""
         ledger = self._ledger
         ledger.close_other(plan.revision, workflow.now())
-        state = ledger.state
+        if await self._hold(plan):
+            return False
+        if self._retries_claims and p.Step.NODES in plan.steps:
+            await claims.retry(plan.claims)
+        self._retries_claims = False
+        operation = Operation(self._object(), ledger, self._reporter)
+        stopped = await operation.run(plan)
+        if stopped.changed_course:
+            return True
+        if stopped.plan_again:
+            await self._settle(limits.STALE_PLAN_PAUSE.total_seconds())
+        else:
+            await self._settle(stopped.retry_after_seconds)
+        return False
+
+    async def _hold(self, plan: p.WorkspacePlan) -> bool:
+        """Return whether no step may begin now; why, is shown then."""
+        ledger, state = self._ledger, self._ledger.state
         if state.is_paused:
             ledger.change(phase=p.LifecyclePhase.PAUSED)
             await self._settle()
-        elif plan.problem is not None and state.failed_offers and is_of_capacity(plan.problem):
-            ledger.exhaust(plan.problem)
-            count = ledger.state.failures_count
-            await self._settle(delays.slow_retry_seconds(count, workflow.random()))
         elif plan.problem is not None:
-            await self._stay_with(plan.problem, plan)
-        elif plan.steps and ledger.is_blocked(plan.revision):
-            ledger.change(phase=p.LifecyclePhase.FAILED)
+            await self._hold_for(plan.problem, plan)
+        elif rollout.is_given_up(plan, state) or (plan.steps and ledger.is_blocked(plan.revision)):
+            ledger.stay_failed(plan.revision, workflow.now())
+            await self._settle()
+        elif rollout.needs_approval(plan, state):
+            ledger.await_approval(plan)
             await self._settle()
         elif plan.steps and self._is_retry_pending(plan):
             await self._reporter.report()  # The time of the next attempt stays as it is.
         else:
-            if self._retries_claims and p.Step.NODES in plan.steps:
-                await claims.retry(plan.claims)
-            self._retries_claims = False
-            operation = Operation(self._object(), ledger, self._reporter)
-            stopped = await operation.run(plan)
-            if stopped.fell_back:
-                return True
-            if stopped.plan_again:
-                await self._settle(limits.STALE_PLAN_PAUSE.total_seconds())
-            else:
-                await self._settle(stopped.retry_after_seconds)
-        return False
+            return False
+        return True
+
+    async def _hold_for(self, problem: p.Problem, plan: p.WorkspacePlan) -> None:
+        ledger = self._ledger
+        if not ledger.state.failed_offers or not is_of_capacity(problem):
+            await self._stay_with(problem, plan)
+            return
+        ledger.exhaust(problem)
+        count = ledger.state.failures_count
+        await self._settle(delays.slow_retry_seconds(count, workflow.random()))
 
     async def _stay_with(self, problem: p.Problem, plan: p.WorkspacePlan) -> None:
         """Nothing can be done; judge again later, since what is missing may turn up."""
@@ -330,6 +396,7 @@ class WorkspaceWorkflow:
         """The object is gone without a teardown: remove what it left, by its uid."""
         ledger = self._ledger
         self._target = Target(ledger.state.uid, ledger.state.generation, is_teardown=True)
+        self._rollback = None  # It was about the object that is gone.
         if ledger.state.has_resources:
             ledger.begin_deleting(workflow.now())
             self._reporter.show()
@@ -363,7 +430,7 @@ class WorkspaceWorkflow:
 
     # --- Orders, and the end of a run ----------------------------------------------------------
 
-    def _refuse(self, order: str, why: str, reason: str = "OrderRefused") -> None:
+    def _refuse(self, order: str, why: str, reason: str = REFUSED) -> None:
         self._ledger.refuse(order, why, reason)
 
     def _is_wanted_again(self) -> bool:
@@ -384,7 +451,7 @@ class WorkspaceWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._ledger.events and not self._reporter.has_failed:
             return
-        if self._is_ordered:
+        if self._is_ordered or self._rollback is not None:
             return  # The state does not hold all of an order (a `retry` is for the claims, too).
         if self._hints.is_filled:
             # Hints are levels: a pass at the start of the new run sees what they were about.
@@ -404,11 +471,3 @@ def _outcome_of_superseded(work: asyncio.Task[bool]) -> bool:
 
 def _reason(order: Order) -> str:
     return order if isinstance(order, str) else order.reason if order else ""
-
-
-def _cause(hint: p.DesiredChanged | None) -> str:
-    if hint is None:
-        return "a look"
-    if hint.deleting:
-        return "deleted"
-    return f"generation {hint.generation}" + (f": {hint.cause}" if hint.cause else "")

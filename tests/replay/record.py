@@ -14,29 +14,27 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from temporalio.api.enums.v1 import EventType
 from temporalio.worker import Worker
 
 from api import names
 from api.errors import DeadlineExceeded, InsufficientCapacity, QuotaExceeded, RuntimeFailed
 from api.payloads import LifecyclePhase, Offer, OperatorOrder
+from tests.replay.rollout_stories import ROLLOUT_STORIES
 from tests.workflow.conftest import (
     WorkspaceEntity,
     register_search_attributes,
     start_real_server,
     workers,
 )
-from tests.workflow.entity import Entity
+from tests.workflow.entity import Entity, until_asleep
 from tests.workflow.fake_claim import FakeClaim
-from tests.workflow.fake_world import UNTIL_SECONDS, FakeWorld
+from tests.workflow.fake_world import FakeWorld
 from tests.workflow.test_node_claim import ClaimEntity
 from tests.workflow.test_orders import ClaimStandIn
 from worker.exits import leave
 from workflows.registry import workflow_runner
 
 HISTORIES: Final = Path(__file__).parent / "histories"
-
-TIMER_STARTED: Final = EventType.EVENT_TYPE_TIMER_STARTED
 
 Story = Callable[[WorkspaceEntity, FakeWorld], Awaitable[None]]
 ClaimStory = Callable[[ClaimEntity, FakeClaim], Awaitable[None]]
@@ -122,13 +120,6 @@ async def woken_from_sleep(entity: WorkspaceEntity, world: FakeWorld) -> None:
     await entity.tell()
     await world.until(lambda: world.mine.service == "rev-b")
     await until_asleep(entity)
-
-
-async def until_asleep(entity: Entity) -> None:
-    """Wait until the last thing that the workflow did was to start a timer."""
-    async with asyncio.timeout(UNTIL_SECONDS):
-        while (await entity.histories())[-1].events[-1].event_type != TIMER_STARTED:
-            continue  # Asking the server is what takes time here.
 
 
 async def scaled_down(entity: WorkspaceEntity, world: FakeWorld) -> None:
@@ -233,6 +224,7 @@ STORIES: Final[dict[str, Story]] = {
     "workspace-machine-never-joined": machine_never_joined,
     "workspace-part-of-a-set-given-back": part_of_a_set_given_back,
     "workspace-edited-after-falling-back": edited_after_falling_back,
+    **ROLLOUT_STORIES,
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import WorkflowHandle, WorkflowHistory
@@ -10,6 +11,9 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from api import payloads as p
+from tests.workflow.fake_world import UNTIL_SECONDS
+
+TIMER_STARTED: Final = EventType.EVENT_TYPE_TIMER_STARTED
 
 # No fault of the workflow's code: the server refused to close a run because a signal had just
 # arrived, and gives the task again; or the test ended the run in the middle of a task.
@@ -93,6 +97,13 @@ class Entity:
                 last = history.events[-1].workflow_execution_continued_as_new_event_attributes
                 run_id = last.new_execution_run_id or None
         return found
+
+
+async def until_asleep(entity: Entity) -> None:
+    """Wait until the last thing that the workflow did was to start a timer."""
+    async with asyncio.timeout(UNTIL_SECONDS):
+        while (await entity.histories())[-1].events[-1].event_type != TIMER_STARTED:
+            continue  # Asking the server is what takes time here.
 
 
 def faults(history: WorkflowHistory) -> list[str]:

@@ -76,7 +76,10 @@ class Owned:
     pulled: set[str] = field(default_factory=set)
     workloads: dict[str, bool] = field(default_factory=dict)
     """Ready or not, by revision."""
-    records: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
+    """Revisions whose workload is kept without pods."""
+    records: dict[str, p.RevisionOutcome] = field(default_factory=dict)
+    """What became of each recorded revision, oldest first."""
     verified: set[str] = field(default_factory=set)
     service: str = ""
     home: set[str] = field(default_factory=set)
@@ -86,7 +89,7 @@ class Owned:
         """Everything that carries the ownership labels."""
         return [
             *(f"NodeClaim/{name}" for name in sorted(self.claims)),
-            *(f"StatefulSet/{name}" for name in sorted(self.workloads)),
+            *(f"StatefulSet/{name}" for name in sorted({*self.workloads, *self.stopped})),
             *(["Service/w"] if self.service else []),
         ]
 
@@ -120,6 +123,18 @@ class FakeWorld:
         self.warnings: list[str] = []
         self.is_model_known = True
         """False: the pods are the user's own, and nobody knows what to ask them."""
+        self.mode = p.RolloutMode.IN_PLACE
+        """How the Workspace wants its edits carried out."""
+        self.auto_rollback = True
+        self.requires_approval = False
+        self.frees_failed = False
+        self.lets_go = False
+        """The finalizer may go though something is left."""
+        self.broken: dict[tuple[str, str], PlatformError] = {}
+        """Why an activity fails each time for a revision, by (activity, revision)."""
+        self.marks: list[p.MarkRevisionInput] = []
+        self.retired: list[list[str]] = []
+        self.plan_inputs: list[p.PlanInput] = []
         self.calls: list[str] = []
         self.reports: list[p.ReportInput] = []
         self.events: dict[str, p.EventNote] = {}
@@ -195,10 +210,9 @@ class FakeWorld:
         assert self.workspace is not None
         return self.owned[self.workspace.uid]
 
-    def steps(self, claims: list[p.ClaimSpec]) -> list[p.Step]:
+    def steps(self, claims: list[p.ClaimSpec], revision: str) -> list[p.Step]:
         """Name what is not as it should be."""
-        assert self.workspace is not None
-        mine, revision = self.mine, self.workspace.revision
+        mine = self.mine
         nodes = {f"node-of-{claim.name}" for claim in claims}
         is_serving = mine.workloads.get(revision, False) and mine.home == nodes
         has_traffic = mine.service == revision
@@ -208,6 +222,8 @@ class FakeWorld:
             p.Step.WORKLOAD: not is_serving,
             p.Step.ENDPOINT: self.is_model_known and not (is_serving and has_traffic),
             p.Step.TRAFFIC: not has_traffic,
+            p.Step.RETIRE: self.mode is p.RolloutMode.SURGE
+            and bool({*mine.workloads} - {revision}),
         }
         return [step for step, is_wanted in wanted.items() if is_wanted]
 
@@ -223,7 +239,7 @@ class FakeWorld:
     # --- The frame of every activity --------------------------------------------------------------
 
     @asynccontextmanager
-    async def _act(self) -> AsyncIterator[None]:
+    async def _act(self, revision: str = "") -> AsyncIterator[None]:
         name = activity.info().activity_type
         await self._log(name)
         self.running[name] += 1
@@ -231,6 +247,7 @@ class FakeWorld:
         try:
             await self._pass_gate(name)
             fault = self._faults[name].popleft() if self._faults[name] else None
+            fault = fault or self.broken.get((name, revision))
             if isinstance(fault, PlatformError):
                 raise as_activity_error(fault)
             yield
@@ -271,9 +288,11 @@ class FakeWorld:
             assert payload.workspace.uid == "", "plans look at whatever has the name now"
             self.recent_claims_told.append(payload.recent_claims)
             seen = self.lagging_plans.popleft() if self.lagging_plans else self.workspace
-            return self._plan(seen, payload.failed_offers)
+            self.plan_inputs.append(payload)
+            return self._plan(seen, payload)
 
-    def _plan(self, seen: FakeWorkspace | None, failed: list[p.FailedOffer]) -> p.WorkspacePlan:
+    def _plan(self, seen: FakeWorkspace | None, payload: p.PlanInput) -> p.WorkspacePlan:
+        failed = payload.failed_offers
         if seen is None:
             return p.WorkspacePlan()
         base = p.WorkspacePlan(
@@ -287,6 +306,9 @@ class FakeWorld:
         if seen.problem is not None:
             return base.model_copy(update={"problem": seen.problem})
         mine = self.owned[seen.uid]
+        is_kept = payload.given_up == seen.revision and payload.restore in mine.records
+        revision = payload.restore if is_kept else seen.revision
+        is_replacing = bool(mine.service) and mine.service != revision
         why = {one.offer.model_dump_json(): one for one in failed}
         left = [one for one in self.offers if one.model_dump_json() not in why]
         home = [one for name, one in mine.offers.items() if f"node-of-{name}" in mine.home]
@@ -305,11 +327,21 @@ class FakeWorld:
             exhausted = p.Problem(reason="InsufficientCapacity", message="\n".join(words))
         return base.model_copy(
             update={
-                "revision": seen.revision,
-                "adopted": seen.finalizer and seen.revision in mine.records,
-                "stale_revisions": sorted(set(mine.workloads) - {seen.revision}),
+                "revision": revision,
+                "spec_revision": seen.revision,
+                "adopted": seen.finalizer and revision in mine.records,
+                "stale_revisions": sorted(set(mine.workloads) - {revision}),
+                "recorded": [
+                    p.RevisionRecord(revision=name, outcome=outcome)
+                    for name, outcome in reversed(mine.records.items())
+                ],
+                "mode": self.mode if is_replacing else p.RolloutMode.NONE,
+                "announcement": f"{mine.service} to {revision}" if is_replacing else "",
+                "auto_rollback": self.auto_rollback,
+                "requires_approval": self.requires_approval and is_replacing and not is_kept,
+                "frees_failed": self.frees_failed,
                 "problem": exhausted,
-                "steps": [] if exhausted else self.steps(claims),
+                "steps": [] if exhausted else self.steps(claims, revision),
                 "warnings": self.warnings,
                 "preset": "smollm2",
                 "instance_type": offer.instance_type,
@@ -344,7 +376,8 @@ class FakeWorld:
                 return p.AdoptResult(superseded=True)
             self.writes_count += (not found.finalizer) + (payload.revision not in self.mine.records)
             found.finalizer = True
-            self.mine.records.add(payload.revision)
+            outcome = self.mine.records.pop(payload.revision, p.RevisionOutcome.UNKNOWN)
+            self.mine.records[payload.revision] = outcome
             return p.AdoptResult(revision_number=len(self.mine.records))
 
     @activity.defn(name="ensure_node_claims")
@@ -372,7 +405,8 @@ class FakeWorld:
             mine = self._owner(payload.workspace)
             is_home = {f"node-of-{name}" for name in payload.claim_names} & mine.home
             assert not is_home or mine.service, "what serves is taken away"
-            assert mine.service or self.may_fall_back, "taken away before traffic is in place"
+            may_go = self.may_fall_back or self.frees_failed
+            assert mine.service or may_go, "taken away before traffic is in place"
             released = mine.claims & set(payload.claim_names)
             mine.claims -= released
             mine.nodes -= {f"node-of-{name}" for name in released}
@@ -394,18 +428,19 @@ class FakeWorld:
 
     @activity.defn(name="pull_images")
     async def pull_images(self, payload: p.PullImagesInput) -> p.PullImagesResult:
-        async with self._act():
+        async with self._act(payload.revision):
             assert payload.node_names, "images go to nodes"
             self._owner(payload.workspace).pulled.add(payload.revision)
             return p.PullImagesResult(images=["image"])
 
     @activity.defn(name="ensure_workload")
     async def ensure_workload(self, payload: p.EnsureWorkloadInput) -> p.EnsureWorkloadResult:
-        async with self._act():
+        async with self._act(payload.revision):
             mine = self._owner(payload.workspace)
             assert payload.node_names, "workloads go to nodes"
             is_new = payload.revision not in mine.workloads
             mine.workloads.setdefault(payload.revision, False)
+            mine.stopped.discard(payload.revision)
             mine.home = set(payload.node_names)
             self.writes_count += is_new
             return p.EnsureWorkloadResult(
@@ -414,7 +449,7 @@ class FakeWorld:
 
     @activity.defn(name="await_workload")
     async def await_workload(self, payload: p.AwaitWorkloadInput) -> p.AwaitWorkloadResult:
-        async with self._act():
+        async with self._act(payload.revision):
             mine = self._owner(payload.workspace)
             if payload.revision in mine.workloads:
                 mine.workloads[payload.revision] = True
@@ -422,13 +457,13 @@ class FakeWorld:
 
     @activity.defn(name="verify_endpoint")
     async def verify_endpoint(self, payload: p.VerifyEndpointInput) -> p.VerifyEndpointResult:
-        async with self._act():
+        async with self._act(payload.revision):
             self._owner(payload.workspace).verified.add(payload.revision)
             return p.VerifyEndpointResult(model=payload.served_model_name, answer="42")
 
     @activity.defn(name="ensure_traffic")
     async def ensure_traffic(self, payload: p.RevisionInput) -> p.EnsureTrafficResult:
-        async with self._act():
+        async with self._act(payload.revision):
             mine = self._owner(payload.workspace)
             is_verified = payload.revision in mine.verified or not self.is_model_known
             assert is_verified, "no traffic to what nobody verified"
@@ -441,8 +476,36 @@ class FakeWorld:
         async with self._act():
             mine = self._owner(payload.workspace)
             for revision in payload.revisions:
-                mine.workloads.pop(revision, None)
+                is_needed = self.mode is p.RolloutMode.SURGE and revision == mine.service
+                assert not is_needed, "what serves was stopped"
+                if mine.workloads.pop(revision, None) is not None:
+                    mine.stopped.add(revision)
+            if self.frees_failed and not mine.workloads:
+                mine.home.clear()
+            self.retired.append(payload.revisions)
             return p.RetireWorkloadsResult(retired=payload.revisions)
+
+    @activity.defn(name="mark_revision")
+    async def mark_revision(self, payload: p.MarkRevisionInput) -> p.MarkRevisionResult:
+        async with self._act(payload.revision):
+            mine = self._owner(payload.workspace)
+            self.marks.append(payload)
+            if payload.revision in mine.records:
+                self.writes_count += mine.records[payload.revision] != payload.outcome
+                mine.records[payload.revision] = payload.outcome
+            return p.MarkRevisionResult()
+
+    @activity.defn(name="restore_spec")
+    async def restore_spec(self, payload: p.RestoreSpecInput) -> p.RestoreSpecResult:
+        async with self._act(payload.revision):
+            found = self.workspace
+            assert found is not None
+            if found.revision == payload.revision:
+                return p.RestoreSpecResult(generation=found.generation)
+            if found.generation != payload.generation:
+                return p.RestoreSpecResult(superseded=True)
+            self.edit(payload.revision.removeprefix("rev-"))
+            return p.RestoreSpecResult(generation=found.generation, changed=True)
 
     @activity.defn(name="report_status")
     async def report_status(self, payload: p.ReportInput) -> p.ReportResult:
@@ -463,8 +526,9 @@ class FakeWorld:
     async def delete_workloads(self, payload: p.TeardownInput) -> p.TeardownResult:
         async with self._act():
             mine = self._owner(payload.workspace)
-            removed = sorted(mine.workloads)
+            removed = sorted({*mine.workloads, *mine.stopped})
             mine.workloads.clear()
+            mine.stopped.clear()
             mine.home.clear()
             mine.service = ""
             return p.TeardownResult(removed=removed)
@@ -489,7 +553,7 @@ class FakeWorld:
     async def release_workspace(self, payload: p.TeardownInput) -> p.TeardownResult:
         async with self._act():
             mine, found = self._owner(payload.workspace), self.workspace
-            assert not mine.leftovers(), "released before everything was gone"
+            assert self.lets_go or not mine.leftovers(), "released before everything was gone"
             if found is not None and found.uid == payload.workspace.uid and found.deleting:
                 self.workspace = None
             return p.TeardownResult()

@@ -39,6 +39,7 @@ async def test_an_edit_a_failure_and_a_deletion_go_through(
     await entity.tell()
     await world.until_phase(LifecyclePhase.READY)
     await entity.settled()
+    world.auto_rollback = False  # It is tried again and again.
     world.fail("await_workload", RuntimeFailed("crash loop"), times=2)
     world.edit("b")
     await entity.tell()

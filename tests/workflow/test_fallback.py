@@ -78,6 +78,18 @@ async def test_the_next_request_follows_the_error_without_a_pause(
     assert 0 < second - error < MAX_SECONDS_TO_NEXT_REQUEST
 
 
+async def test_what_is_asked_for_next_is_told_before_it_is_waited_for(
+    entity: WorkspaceEntity, world: FakeWorld
+) -> None:
+    world.refused = {"large": NO_QUOTA}
+    world.close_gate("pull_images")
+    await entity.tell()
+    await world.until(lambda: bool(world.reports) and world.reports[-1].instance_type == "small")
+    assert [line.outcome for line in world.reports[-1].history] == ["FellBack"]
+    world.open_gate("pull_images")
+    await world.until_phase(LifecyclePhase.READY)
+
+
 async def test_spot_that_is_taken_leads_to_on_demand(
     entity: WorkspaceEntity, world: FakeWorld
 ) -> None:

@@ -13,7 +13,7 @@ from temporalio.worker import Worker
 
 from api import names
 from api.errors import InsufficientCapacity, MissingReference, RuntimeFailed
-from api.payloads import EventKind, LifecyclePhase, OperatorOrder, RollbackOrder
+from api.payloads import ApproveOrder, EventKind, LifecyclePhase, OperatorOrder, RollbackOrder
 from tests.workflow.conftest import WorkspaceEntity
 from tests.workflow.entity import claims_told
 from tests.workflow.fake_world import UNTIL_SECONDS, FakeWorkspace, FakeWorld
@@ -244,11 +244,14 @@ async def test_a_failure_after_a_retry_is_told_again(
     [
         ("retry", (), "OrderRefused"),
         ("resume", (), "OrderRefused"),
-        ("rollback", (), "FeatureNotAvailable"),
-        ("rollback", (RollbackOrder(revision="rev-0"),), "FeatureNotAvailable"),
-        ("rollback", ("rev-0",), "FeatureNotAvailable"),
-        ("force_delete", (), "FeatureNotAvailable"),
-        ("force_delete", (OperatorOrder(reason="stuck"),), "FeatureNotAvailable"),
+        ("rollback", (), "OrderRefused"),
+        ("rollback", (RollbackOrder(revision="rev-0"),), "OrderRefused"),
+        ("rollback", ("rev-0",), "OrderRefused"),
+        ("force_delete", (), "OrderRefused"),
+        ("force_delete", (OperatorOrder(reason="stuck"),), "OrderRefused"),
+        ("approve", (), "OrderRefused"),
+        ("approve", (ApproveOrder(revision="rev-a"),), "OrderRefused"),
+        ("approve", ("looks good",), "OrderRefused"),
     ],
 )
 async def test_an_order_that_cannot_be_followed_is_answered_and_changes_nothing(
@@ -298,7 +301,9 @@ async def test_a_pause_during_a_deletion_is_refused(
     await entity.ended()
 
 
-@pytest.mark.parametrize("name", ["desired_changed", "retry", "pause", "rollback", "force_delete"])
+@pytest.mark.parametrize(
+    "name", ["desired_changed", "retry", "pause", "rollback", "approve", "force_delete"]
+)
 @pytest.mark.parametrize("junk", [17, ["a"], {"generation": "many", "reason": []}])
 async def test_junk_is_dropped(
     entity: WorkspaceEntity, world: FakeWorld, name: str, junk: object

@@ -12,7 +12,7 @@ from typing import Final
 from api.payloads import Step, WorkspacePlan
 from api.workflow_inputs import WorkspaceState
 from workflows.outcomes import PhaseOutcome
-from workflows.phases import endpoint, images, nodes, traffic, workload
+from workflows.phases import endpoint, images, nodes, retire, traffic, workload
 from workflows.phases.context import PhaseContext
 
 Phase = Callable[[PhaseContext, WorkspacePlan, WorkspaceState], Awaitable[PhaseOutcome]]
@@ -23,4 +23,5 @@ PHASES: Final[dict[Step, Phase]] = {
     Step.WORKLOAD: workload.run,
     Step.ENDPOINT: endpoint.run,
     Step.TRAFFIC: traffic.run,
+    Step.RETIRE: retire.run,
 }

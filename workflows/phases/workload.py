@@ -1,4 +1,4 @@
-"""Step `workload`: the revision's pods are ready, and no other revision holds the GPUs."""
+"""Step `workload`: the revision's pods are ready, and no revision is in their way."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from api import payloads as p
 from api.workflow_inputs import WorkspaceState
 from workflows.calls import execute
 from workflows.outcomes import Done, PhaseOutcome
+from workflows.phases import retire
 from workflows.phases.context import PhaseContext
+from workflows.rollout import in_the_way
 
 
 async def run(ctx: PhaseContext, plan: p.WorkspacePlan, state: WorkspaceState) -> PhaseOutcome:  # noqa: ARG001 - the shape of every step
-    """Retire old revisions, since they use the GPUs; then start this one and wait for its pods."""
-    if plan.stale_revisions:
-        retire = p.RetireWorkloadsInput(workspace=ctx.workspace, revisions=plan.stale_revisions)
-        await execute(
-            contracts.retire_workloads,
-            retire,
-            summary=f"old revision(s) {', '.join(plan.stale_revisions)} away",
-            deadline_seconds=retire.deadline_seconds,
-        )
+    """Stop what uses the GPUs that this revision needs; then start it and wait for its pods."""
+    await retire.stop(ctx.workspace, in_the_way(plan))
     workload = await execute(
         contracts.ensure_workload,
         p.EnsureWorkloadInput(

@@ -49,3 +49,44 @@ def test_all_that_is_known_is_told_in_order() -> None:
         "Operations before:",
         "- Succeeded after 43 s, revision r1",
     ]
+
+
+def test_what_was_given_up_what_waits_and_what_was_left_is_told() -> None:
+    state = WorkspaceState(
+        phase=p.LifecyclePhase.ROLLED_BACK,
+        timeline=[
+            p.StepRecord(
+                step=p.Step.TRAFFIC, state=p.StepState.DONE, message="nobody answered for 1.0 s"
+            )
+        ],
+        given_up=p.GivenUp(
+            revision="r2", problem=p.Problem(reason="RuntimeFailed", message="crash loop")
+        ),
+        restore="r1",
+        awaiting_revision="r3",
+        force_delete_reason="the cloud is gone",
+        leftovers=["NodeClaim/x"],
+        history=[
+            p.OperationRecord(
+                revision="r1", outcome=p.OperationOutcome.RESTORED, seconds=9, message="told"
+            )
+        ],
+    )
+    assert describe.text(state, None).splitlines() == [
+        "**RolledBack**",
+        "",
+        "- traffic: done (nobody answered for 1.0 s)",
+        "",
+        (
+            "Given up: revision r2 (RuntimeFailed: crash loop). Revision r1 is kept in its stead. "
+            "Correct the spec, or send `retry`."
+        ),
+        "",
+        "Revision r3 waits. Send `approve` to carry it out.",
+        "",
+        "Let go by force: the cloud is gone",
+        "- left behind: NodeClaim/x",
+        "",
+        "Operations before:",
+        "- Restored after 9 s, revision r1 (told)",
+    ]

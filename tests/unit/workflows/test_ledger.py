@@ -295,3 +295,150 @@ def test_the_end_of_an_operation_and_a_retry_forget_what_failed() -> None:
         ledger.fall_back(offering(LARGE), FULL, timedelta(0), at(1))
         end(ledger)
         assert ledger.state.failed_offers == []
+
+
+# --- Rollout and rollback -------------------------------------------------------------------------
+
+
+def replacing(revision: str = "b", **fields: object) -> p.WorkspacePlan:
+    """Plan a revision while another one serves."""
+    base = plan(revision, generation=2)
+    known = {"spec_revision": revision, "active_revision": "a", "announcement": "a to b"}
+    recorded = [p.RevisionRecord(revision="a", outcome=p.RevisionOutcome.GOOD)]
+    return base.model_copy(update=known | {"recorded": recorded} | fields)
+
+
+def given_up() -> Ledger:
+    ledger = Ledger(WorkspaceState())
+    it = replacing()
+    ledger.remember(it)
+    ledger.begin_operation(it, START)
+    ledger.give_up(CRASH, "a", at(8))
+    return ledger
+
+
+def test_giving_up_ends_one_operation_and_begins_another() -> None:
+    ledger = given_up()
+    state = ledger.state
+    assert outcomes(ledger) == ["GivenUp"]
+    assert state.phase is p.LifecyclePhase.RESTORING
+    assert (state.revision, state.restore) == ("a", "a")
+    assert state.given_up == p.GivenUp(revision="b", problem=CRASH, failed_at=at(8))
+    assert (state.problem, state.timeline, state.operations_count) == (None, [], 2)
+
+
+def test_what_was_never_stopped_is_not_said_to_serve_again() -> None:
+    ledger = given_up()
+    ledger.succeed("a", at(20))
+    told = "Revision a was not stopped and goes on serving. Revision b, which the spec asks for, "
+    assert ledger.events[-1].message.startswith(told)
+
+
+def test_what_is_restored_ends_rolled_back_and_says_why() -> None:
+    ledger = given_up()
+    ledger.downtime_begins(at(2))
+    ledger.downtime_ends(at(19))
+    ledger.succeed("a", at(20))
+    assert ledger.state.phase is p.LifecyclePhase.ROLLED_BACK
+    assert outcomes(ledger) == ["GivenUp", "Restored"]
+    assert ledger.events[-1].message == (
+        "Revision a serves again after 12 s (nobody answered for 17.0 s). Revision b, which the "
+        "spec asks for, failed: crash loop. Correct the spec, or send `retry`."
+    )
+    assert len({note.key for note in ledger.events}) == len(ledger.events)
+
+
+def test_a_step_on_the_way_back_shows_restoring() -> None:
+    ledger = given_up()
+    ledger.begin_operation(replacing("a", spec_revision="b"), at(9))
+    ledger.step_started(p.Step.WORKLOAD)
+    assert ledger.state.phase is p.LifecyclePhase.RESTORING
+
+
+def test_another_spec_forgets_what_was_given_up() -> None:
+    ledger = given_up()
+    assert not ledger.must_plan_again(replacing("c"))
+    assert (ledger.state.given_up, ledger.state.restore) == (None, "")
+
+
+def test_a_spec_whose_revision_is_not_known_forgets_nothing() -> None:
+    ledger = given_up()
+    assert not ledger.must_plan_again(replacing("", spec_revision="", problem=NO_IMAGE))
+    assert ledger.state.given_up is not None
+
+
+def test_a_deletion_forgets_what_was_given_up_and_what_waits() -> None:
+    ledger = given_up()
+    ledger.change(awaiting_revision="b", downtime_began_at=START)
+    ledger.begin_deleting(at(9))
+    state = ledger.state
+    assert (state.given_up, state.restore, state.awaiting_revision) == (None, "", "")
+    assert state.downtime_began_at is None
+
+
+def test_a_downtime_runs_from_the_first_stop_to_the_answer() -> None:
+    ledger = begun()
+    ledger.downtime_begins(at(2))
+    ledger.downtime_begins(at(5))
+    assert ledger.downtime_ends(at(25.44)) == "nobody answered for 23.4 s"
+    assert ledger.downtime_ends(at(30)) == ""
+    ledger.succeed("a", at(31))
+    assert ledger.state.history[-1].message == "nobody answered for 23.4 s"
+
+
+def test_the_words_of_a_step_that_is_done_stay() -> None:
+    ledger = begun(p.Step.TRAFFIC)
+    ledger.step_started(p.Step.TRAFFIC)
+    ledger.step_done(p.Step.TRAFFIC, timedelta(0), "nobody answered for 1.0 s")
+    ledger.succeed("a", at(2))
+    assert ledger.state.timeline[0].message == "nobody answered for 1.0 s"
+
+
+def test_an_order_to_go_back_that_needs_no_step_stands_in_the_history() -> None:
+    ledger = Ledger(WorkspaceState())
+    ledger.remember(replacing("b"))
+    ledger.roll_back("a", "too slow", 3, at(1))
+    ledger.remember(replacing("a", generation=3))
+    ledger.succeed("a", at(2))
+    (record,) = ledger.state.history
+    assert (record.outcome, record.message) == (
+        p.OperationOutcome.SUCCEEDED,
+        "rolled back by order: too slow",
+    )
+
+
+def test_words_about_an_order_are_not_said_of_a_later_edit() -> None:
+    ledger = Ledger(WorkspaceState())
+    ledger.remember(replacing("b"))
+    ledger.roll_back("a", "too slow", 3, at(1))
+    edit = replacing("c", generation=4)
+    ledger.remember(edit)
+    ledger.begin_operation(edit, at(2))
+    ledger.succeed("c", at(3))
+    assert [record.message for record in ledger.state.history] == [""]
+
+
+def test_a_mark_is_remembered_until_the_next_plan_tells_it() -> None:
+    ledger = Ledger(WorkspaceState())
+    ledger.remember(replacing("b"))
+    ledger.remember_outcome("b", p.RevisionOutcome.GOOD)
+    ledger.remember_outcome("a", p.RevisionOutcome.GIVEN_UP)
+    assert ledger.plan is not None
+    assert [(one.revision, str(one.outcome)) for one in ledger.plan.recorded] == [
+        ("b", "Good"),
+        ("a", "GivenUp"),
+    ]
+
+
+def test_an_approval_is_asked_for_once_a_revision() -> None:
+    ledger = Ledger(WorkspaceState())
+    for revision in ("b", "b", "c"):
+        it = replacing(revision)
+        ledger.remember(it)
+        ledger.await_approval(it)
+    assert [note.message for note in ledger.events] == [
+        "Revision b waits for the order `approve`. a to b",
+        "Revision c waits for the order `approve`. a to b",
+    ]
+    assert len({note.key for note in ledger.events}) == 2
+    assert ledger.state.phase is p.LifecyclePhase.AWAITING_APPROVAL
