@@ -77,6 +77,13 @@ replay: setup ## Replay the committed histories
 e2e: setup ## Run the main job for real on this machine (needs root)
 	@$(PYTEST) -m e2e tests/e2e
 
+# RUNS and SEED: how many runs, and the seed of the first (random when left out, and printed).
+RUNS ?= 100
+
+.PHONY: chaos
+chaos: setup binaries ## Break servers at random while Workspaces live; RUNS=100 SEED=… repeats
+	@$(PYTHON) -m tests.chaos --runs $(RUNS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: setup ## Measure, and write docs/benchmarks.md
 	@$(PYTHON) -m bench

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import cold_start, fleet, machine, nodes, pure, real_model
+from bench import cold_start, fleet, machine, nodes, pure, real_model, rollouts
 from bench.page import Section, markdown, plain
 
 TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
-PARTS: Final = ("cold-start", "fleet", "nodes", "pure")
+PARTS: Final = ("cold-start", "rollouts", "fleet", "nodes", "pure")
 ALL: Final = "all"
 EXIT_FAILED: Final = 1
 
@@ -31,6 +31,8 @@ async def measure(parts: Sequence[str], workspaces: int) -> list[Section]:
         match part:
             case "cold-start":
                 sections += [await cold_start.measure(), await real_model.measure()]
+            case "rollouts":
+                sections += await rollouts.measure()
             case "fleet":
                 sections.append(await fleet.measure(workspaces))
             case "nodes":

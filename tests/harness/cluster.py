@@ -46,6 +46,9 @@ READY_SECONDS: Final = 90.0
 
 POLL_SECONDS: Final = 0.05
 
+STAGES_OF_LIVE_PODS: Final = ("name: pod-ready", "name: pod-complete")
+"""What kwok does to pods that nobody deleted."""
+
 SERVER_ERRORS: Final = 500
 NOT_YET: Final = (403, 429)
 """Right after its start the API server may refuse even administrators, or ask for patience."""
@@ -70,9 +73,17 @@ class Cluster:
     """One control plane; holds nothing that is bound to an event loop."""
 
     def __init__(
-        self, *, full: bool = False, with_crds: bool = True, pod_ready_seconds: float = 0.2
+        self,
+        *,
+        full: bool = False,
+        with_crds: bool = True,
+        pod_ready_seconds: float = 0.2,
+        plays_pods: bool = True,
     ) -> None:
-        """Describe it; `start` begins. `full` adds controllers, scheduler and kwok."""
+        """Describe it; `start` begins. `full` adds controllers, scheduler and kwok.
+
+        Without `plays_pods`, kwok leaves pods as they are until they are deleted.
+        """
         self.is_full = full
         self.folder = Path(tempfile.mkdtemp(prefix="kaito-cluster-"))
         self.kubeconfig = self.folder / "kubeconfig"
@@ -81,6 +92,7 @@ class Cluster:
         self._etcd_url = ""
         self._ports: list[int] = []
         self._pod_ready_seconds = pod_ready_seconds
+        self._plays_pods = plays_pods
         self._with_crds = with_crds
         self._served_kinds: list[Kind] = []
 
@@ -359,11 +371,15 @@ class Cluster:
         stages = self.folder / "kwok-stages.yaml"
         text = (Path(__file__).parent / "kwok_stages.yaml.tmpl").read_text()
         # safe_substitute: the stages' own Go templates know `$now`, which is not ours to fill in.
-        stages.write_text(
-            Template(text).safe_substitute(
-                pod_ready_milliseconds=round(self._pod_ready_seconds * 1000)
-            )
+        filled = Template(text).safe_substitute(
+            pod_ready_milliseconds=round(self._pod_ready_seconds * 1000)
         )
+        if not self._plays_pods:
+            parts = filled.split("\n---\n")
+            filled = "\n---\n".join(
+                part for part in parts if not any(name in part for name in STAGES_OF_LIVE_PODS)
+            )
+        stages.write_text(filled)
         return [
             f"--kubeconfig={self.kubeconfig}",
             f"--config={stages}",

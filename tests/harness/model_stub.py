@@ -16,6 +16,9 @@ class ModelStub(LoopbackServer):
     def __init__(self, model: str) -> None:
         super().__init__()
         self.model = model
+        self.adapters: list[str] = []
+        self.models_text: str | None = None
+        """What /v1/models answers instead of a list of models."""
         self.is_healthy = True
         self.requests_count = 0
 
@@ -33,9 +36,10 @@ class ModelStub(LoopbackServer):
 
     async def _models(self, request: web.Request) -> web.Response:
         self.requests_count += 1
-        return web.json_response(
-            {"object": "list", "data": [{"id": self.model, "object": "model"}]}
-        )
+        if self.models_text is not None:
+            return web.Response(text=self.models_text)
+        listed = [{"id": name, "object": "model"} for name in (self.model, *self.adapters)]
+        return web.json_response({"object": "list", "data": listed})
 
     def _reply(self, choice: dict[str, Any]) -> web.Response:
         self.requests_count += 1

@@ -38,6 +38,7 @@ from tests.harness.cluster import ROOT, Cluster
 from tests.harness.model_stub import ModelStub
 from tests.harness.node_cloud import NodeCloud
 from tests.harness.processes import Process, release_port, reserve_port
+from tests.harness.storm_proxy import StormProxy
 from tests.harness.temporal_server import TemporalServer
 from tests.harness.waiting import eventually
 
@@ -84,6 +85,8 @@ class Platform:
     ports: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     """Settings of every worker that starts from now on, before those that are usual here."""
+    proxy: StormProxy | None = None
+    """Between the workers and the API server, where there is one."""
 
     @classmethod
     @asynccontextmanager
@@ -94,10 +97,12 @@ class Platform:
         boot_seconds: float = 0.5,
         node_limit: int = 100,
         pod_ready_seconds: float = 0.2,
+        plays_pods: bool = True,
+        has_proxy: bool = False,
     ) -> AsyncIterator[Platform]:
         """Start all of it; at the end nothing is left."""
         async with AsyncExitStack() as stack:
-            cluster = Cluster(full=True, pod_ready_seconds=pod_ready_seconds)
+            cluster = Cluster(full=True, pod_ready_seconds=pod_ready_seconds, plays_pods=plays_pods)
             temporal = TemporalServer()
             await asyncio.gather(
                 stack.enter_async_context(cluster.running()),
@@ -113,6 +118,8 @@ class Platform:
                 kube=await stack.enter_async_context(cluster.client()),
                 client=await temporal.connect(),
             )
+            if has_proxy:
+                platform.proxy = await stack.enter_async_context(StormProxy(cluster))
             stack.callback(platform.stop_workers)
             for index in range(workers):
                 platform.start_worker(f"worker-{index + 1}")
@@ -162,8 +169,9 @@ class Platform:
         return await ask(f"http://127.0.0.1:{self.ports[name]}{path}")
 
     def _worker_environment(self, http_port: int) -> dict[str, str]:
+        kubeconfig = self.cluster.kubeconfig if self.proxy is None else self.proxy.kubeconfig
         defaults = {
-            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "KUBECONFIG": str(kubeconfig),
             "TEMPORAL_ADDRESS": self.temporal.address,
             "TEMPORAL_NAMESPACE": self.temporal.namespace,
             "KAITO_PROVISIONER": "onebox",
