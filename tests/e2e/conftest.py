@@ -77,6 +77,28 @@ class Onebox:
                 pytest.fail(f"{what} did not happen within {seconds} s:\n{described}")
             time.sleep(0.5)
 
+    def failed_workflow_tasks(self) -> list[Any]:
+        """Return the failures of workflow tasks in all histories: bugs of ours.
+
+        A signal that meets a workflow's end makes the server ask again; that is none.
+        """
+        failed = []
+        listed = json.loads(self.temporal("list", "-o", "json"))
+        assert listed, "there are no workflows"
+        for one in listed:
+            execution = one["execution"]
+            words = self.temporal(
+                "show", "-w", execution["workflowId"], "-r", execution["runId"], "-o", "json"
+            )
+            found = (
+                event.get("workflowTaskFailedEventAttributes")
+                for event in json.loads(words)["events"]
+            )
+            failed += [
+                (execution, one) for one in found if one and "UNHANDLED_COMMAND" not in one["cause"]
+            ]
+        return failed
+
     def until_ready(self, seconds: float = 300, *, name: str = NAME) -> None:
         self.until(
             lambda: self.condition("WorkspaceSucceeded", name).get("status") == "True",
