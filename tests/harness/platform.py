@@ -310,7 +310,10 @@ class Platform:
 
     async def assert_one_of_each(self, name: str, *, count: int = 1) -> None:
         """One workload of one revision, `count` claims with machines, none bought twice."""
-        workloads = await self.owned(STATEFUL_SETS, name)
+        # Earlier revisions are kept without pods, so that one can go back to them.
+        workloads = [
+            obj for obj in await self.owned(STATEFUL_SETS, name) if obj["spec"]["replicas"]
+        ]
         revisions = {obj["metadata"]["labels"][names.LABEL_REVISION] for obj in workloads}
         assert len(workloads) == len(revisions) == 1, [obj["metadata"]["name"] for obj in workloads]
         claims = {obj["metadata"]["name"] for obj in await self.owned(NODE_CLAIMS, name)}

@@ -206,6 +206,11 @@ async def test_a_pause_is_respected_and_what_differs_is_set_right(sweeps: Sweeps
 
     await handle.update(slow_down)
     await handle.pause(note="an operator's reason")
+
+    async def is_paused() -> bool:
+        return (await describe(sweeps.client)).schedule.state.paused
+
+    await eventually(is_paused, what="the server's own view of the pause")
     await schedule.ensure_schedule(sweeps.client)
     found = (await describe(sweeps.client)).schedule
     assert found.spec.intervals[0].every == schedule.INTERVAL

@@ -81,12 +81,12 @@ async def test_a_good_workspace_is_stored_without_a_warning(
     assert replica.count(Outcome.ALLOWED) == 1
 
 
-async def test_what_this_version_does_not_carry_out_is_stored_with_a_warning(
+async def test_what_works_otherwise_than_one_may_think_is_stored_with_a_warning(
     replica: Replica, kube: KubernetesClient, namespace: str
 ) -> None:
-    body = gen.workspace_object(namespace=namespace, rollout={"strategy": "Surge"})
+    body = gen.workspace_object(namespace=namespace, resource={"capacityType": "spot"})
     (warning,) = await create_with_warnings(kube, body, namespace)
-    assert "rollout.strategy" in warning
+    assert "resource.capacityType" in warning
 
 
 async def test_a_name_that_the_api_server_makes_up_is_judged_too(
