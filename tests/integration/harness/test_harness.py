@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.clients.kubernetes import NODES, STATEFUL_SETS, ApiError
+from activities.clients.kubernetes import NODES, PODS, STATEFUL_SETS, ApiError
 from tests.harness.cluster import ROOT, Cluster
 from tests.harness.network_guard import NetworkRefused
 from tests.harness.processes import Process, ProcessDied, release_port, reserve_port
@@ -115,7 +115,13 @@ async def test_a_full_cluster_runs_a_workload_on_a_simulated_node(
             found = await kube.get(STATEFUL_SETS, "two", full_namespace)
             return int(found.get("status", {}).get("readyReplicas", 0))
 
+        async def pod_count() -> int:
+            return len(await kube.list(PODS, full_namespace, labels))
+
         await eventually(ready, accept=lambda count: count == 2, what="two ready pods")
+        # Left alone, its pods would wait for a node, and take the GPUs of some later test's.
+        await kube.delete(STATEFUL_SETS, "two", full_namespace)
+        await eventually(pod_count, accept=lambda count: count == 0, what="no pods")
     await full_cluster.delete_node("gpu-1")
 
 
