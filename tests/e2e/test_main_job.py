@@ -248,7 +248,12 @@ def test_a_config_map_is_part_of_the_revision_and_its_edit_rolls(onebox: Onebox)
     )
     onebox.until_ready(name=EDITED)
     assert served_length() == 512
-    onebox.kubectl("get", "configmap", f"{EDITED}-{first}", code=1)
+    # The revision before is kept with its settings and without pods, to go back to.
+    onebox.kubectl("get", "configmap", f"{EDITED}-{first}")
+    stopped = onebox.kubectl(
+        "get", "statefulset", f"{EDITED}-{first}", "-o", "jsonpath={.spec.replicas}"
+    )
+    assert stopped == "0"
 
 
 def test_a_model_of_the_catalogue_can_be_edited_into_pods_of_ones_own(onebox: Onebox) -> None:
