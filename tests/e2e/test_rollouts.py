@@ -51,7 +51,7 @@ STUCK: Final = "example.com/stuck"
 def box() -> Iterator[Onebox]:
     box = Onebox()
     try:
-        box.onebox("up", "--no-workspace", "--node-limit", "3", seconds=UP_SECONDS)
+        box.onebox("up", "--no-workspace", "--node-limit", "4", seconds=UP_SECONDS)
         garbage.ensure(RegistryClient(places.REGISTRY_URL), lambda _: None)
         yield box
     finally:
