@@ -18,9 +18,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from api import names
-from planner.node_health import Healthy, Lost, Suspect, Verdict, in_utc, is_over, verdict
+from planner.node_health import Healthy, Lost, Suspect, Verdict, is_over, verdict
 from planner.node_matching import NodeNeed
-from planner.times import LATEST, later
+from planner.times import LATEST, in_utc, later
 from planner.world import ClaimFacts, NodeFacts, NodeFault, World
 
 NODE_GONE_SECONDS: Final = 120.0

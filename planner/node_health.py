@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
-from planner.times import LATEST, later
+from planner.times import LATEST, in_utc, later
 from planner.world import NodeFacts, NodeFault, NodeSignal, SignalWeight
 
 NODE_LOST_SECONDS: Final = 600.0
@@ -132,8 +132,3 @@ def _worry(node: NodeFacts, signal: NodeSignal) -> Suspect:
 def is_over(due_at: datetime | None, now: datetime | None) -> bool:
     """Return whether a deadline has passed, as far as there is one and a time to judge by."""
     return due_at is not None and now is not None and due_at <= in_utc(now)
-
-
-def in_utc(moment: datetime) -> datetime:
-    """Return a moment that can be compared; one without a zone is in UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -40,7 +40,6 @@ from planner.availability import unavailable
 from planner.candidates import candidates_of, capacity_types, price_of
 from planner.choice import Choice, Chooser, home_of
 from planner.edit_effect import Wish
-from planner.node_health import in_utc
 from planner.node_matching import NodeNeed, explain_shortage, requirements_of
 from planner.offers import exhausted, offers_of
 from planner.options import Option, Served, wanted_types
@@ -53,6 +52,7 @@ from planner.revision import revision_hash
 from planner.rollout import Transition, changes_of
 from planner.serving_config import read_serving_config
 from planner.steps import stale_revisions, steps_left
+from planner.times import in_utc
 from planner.validation import validate, warnings
 from planner.world import NodeFacts, PlatformSettings, World
 

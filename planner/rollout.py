@@ -17,13 +17,13 @@ from typing import Any, Final
 
 from api.errors import trim
 from api.payloads import (
-    RevisionOutcome,
     RevisionRecord,
     RolloutMode,
     Step,
     StepDeadlines,
     StepState,
 )
+from api.revisions import good_revision
 from api.workspace import FailedResources, Rollout, RolloutStrategy, Workspace
 from planner.edit_effect import Change, Wish, changes_between
 from planner.redaction import redact
@@ -139,21 +139,6 @@ class Transition:
             f"InPlace: the old pods stop before the new ones start; nobody answers for {measured}"
             f"{limit} s at most."
         )
-
-
-def good_revision(
-    recorded: Sequence[RevisionRecord], active_revision: str, failed_revision: str
-) -> str:
-    """Return the revision to bring back when one fails; empty when there is none.
-
-    What serves counts unless it is known to be bad: traffic goes to nothing that was not verified.
-    """
-    others = [one for one in recorded if one.revision != failed_revision]
-    for one in others:
-        if one.revision == active_revision and one.outcome is not RevisionOutcome.GIVEN_UP:
-            return one.revision
-    good = (one.revision for one in others if one.outcome is RevisionOutcome.GOOD)
-    return next(good, "")
 
 
 def downtime_limit_seconds(deadlines: StepDeadlines) -> int:

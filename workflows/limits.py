@@ -143,231 +143,92 @@ _LEAVE: Final = ActivityCancellationType.TRY_CANCEL
 # middle of a teardown.
 _FINISH_FIRST: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
+
+def _quick(
+    start_to_close: timedelta,
+    *,
+    cancellation: ActivityCancellationType,
+    schedule_to_close: timedelta = OUTAGE_ALLOWANCE,
+) -> ActivityLimits:
+    """Return the options of an activity that waits for nobody."""
+    return ActivityLimits(
+        task_queue=names.TASK_QUEUE,
+        start_to_close=start_to_close,
+        schedule_to_close=schedule_to_close,
+        heartbeat=None,
+        retry=_QUICK_RETRY,
+        cancellation=cancellation,
+    )
+
+
+def _wait(
+    *,
+    cancellation: ActivityCancellationType,
+    start_to_close: timedelta = DEADLINE_MARGIN,
+    schedule_to_close: timedelta = OUTAGE_ALLOWANCE,
+) -> ActivityLimits:
+    """Return the options of an activity that waits, and beats meanwhile."""
+    return ActivityLimits(
+        task_queue=names.WAIT_TASK_QUEUE,
+        start_to_close=start_to_close,
+        schedule_to_close=schedule_to_close,
+        heartbeat=HEARTBEAT,
+        retry=_WAIT_RETRY,
+        cancellation=cancellation,
+    )
+
+
 LIMITS: Final[dict[str, ActivityLimits]] = {
     # Reads a handful of objects. 30 s: worst case seen in the contract (10 s) with room.
-    "plan_workspace": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=30),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_LEAVE,
-    ),
+    "plan_workspace": _quick(timedelta(seconds=30), cancellation=_LEAVE),
     # Two writes. 30 s: another process than the one that planned asks the model hub once more,
     # which takes 25 s at the worst.
-    "adopt_workspace": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=30),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "adopt_workspace": _quick(timedelta(seconds=30), cancellation=_FINISH_FIRST),
     # One write per claim.
-    "ensure_node_claims": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=30),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "ensure_node_claims": _quick(timedelta(seconds=30), cancellation=_FINISH_FIRST),
     # Waits on informers; the deadline comes from the plan.
-    "await_nodes": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_LEAVE,
-    ),
+    "await_nodes": _wait(cancellation=_LEAVE),
     # Makes pull pods, so it must clean up before anything else begins.
-    "pull_images": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "pull_images": _wait(cancellation=_FINISH_FIRST),
     # A StatefulSet and at most one more Service.
-    "ensure_workload": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
-    "await_workload": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_LEAVE,
-    ),
-    "verify_endpoint": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_LEAVE,
-    ),
+    "ensure_workload": _quick(timedelta(seconds=20), cancellation=_FINISH_FIRST),
+    "await_workload": _wait(cancellation=_LEAVE),
+    "verify_endpoint": _wait(cancellation=_LEAVE),
     # One write of one Service.
-    "ensure_traffic": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
-    "release_surplus_claims": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "ensure_traffic": _quick(timedelta(seconds=20), cancellation=_FINISH_FIRST),
+    "release_surplus_claims": _quick(timedelta(seconds=20), cancellation=_FINISH_FIRST),
     # Scales down, then waits for pods; the deadline is in its input.
-    "retire_workloads": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "retire_workloads": _wait(cancellation=_FINISH_FIRST),
     # Two annotations of one record, and at most a few removals.
-    "mark_revision": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=30),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "mark_revision": _quick(timedelta(seconds=30), cancellation=_FINISH_FIRST),
     # One write of one spec, and at most one ConfigMap.
-    "restore_spec": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "restore_spec": _quick(timedelta(seconds=20), cancellation=_FINISH_FIRST),
     # A status patch and a few Events.
-    "report_status": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
-    "delete_workloads": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
-    "delete_node_claims": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "report_status": _quick(timedelta(seconds=20), cancellation=_FINISH_FIRST),
+    "delete_workloads": _wait(cancellation=_FINISH_FIRST),
+    "delete_node_claims": _wait(cancellation=_FINISH_FIRST),
     # Lists every kind past all caches, and asks the provider: worst 30 s by contract.
-    "prove_deleted": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=45),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_LEAVE,
-    ),
-    "release_workspace": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
-    "observe_node_claim": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_LEAVE,
-    ),
+    "prove_deleted": _quick(timedelta(seconds=45), cancellation=_LEAVE),
+    "release_workspace": _quick(timedelta(seconds=20), cancellation=_FINISH_FIRST),
+    "observe_node_claim": _quick(timedelta(seconds=20), cancellation=_LEAVE),
     # Buys a machine: a delete must not overtake it. 10 min: clouds answer a create within 2.
-    "launch_node": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
+    "launch_node": _wait(
         start_to_close=timedelta(minutes=10),
         schedule_to_close=timedelta(minutes=20),
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
         cancellation=_FINISH_FIRST,
     ),
-    "await_node_initialized": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_LEAVE,
-    ),
-    "report_node_claim": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
-    "terminate_node": ActivityLimits(
-        task_queue=names.WAIT_TASK_QUEUE,
-        start_to_close=DEADLINE_MARGIN,
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=HEARTBEAT,
-        retry=_WAIT_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
-    "release_node_claim": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=20),
-        schedule_to_close=OUTAGE_ALLOWANCE,
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
-    ),
+    "await_node_initialized": _wait(cancellation=_LEAVE),
+    "report_node_claim": _quick(timedelta(seconds=20), cancellation=_FINISH_FIRST),
+    "terminate_node": _wait(cancellation=_FINISH_FIRST),
+    "release_node_claim": _quick(timedelta(seconds=20), cancellation=_FINISH_FIRST),
     # --- Sweep: its schedule is the retry of last resort, so an outage ends it early.
     # Lists everything past all caches: worst 2 min by contract.
-    "find_strays": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(minutes=2),
-        schedule_to_close=timedelta(minutes=5),
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_LEAVE,
+    "find_strays": _quick(
+        timedelta(minutes=2), schedule_to_close=timedelta(minutes=5), cancellation=_LEAVE
     ),
     # At most three requests to the API server and two to the provider.
-    "repair_stray": ActivityLimits(
-        task_queue=names.TASK_QUEUE,
-        start_to_close=timedelta(seconds=60),
-        schedule_to_close=timedelta(minutes=3),
-        heartbeat=None,
-        retry=_QUICK_RETRY,
-        cancellation=_FINISH_FIRST,
+    "repair_stray": _quick(
+        timedelta(seconds=60), schedule_to_close=timedelta(minutes=3), cancellation=_FINISH_FIRST
     ),
 }
 """Limits by the contract's name; a test proves that each contract has a row on its own queue."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from api import payloads as p
+from api import revisions
 from api.errors import BY_REASON, CapacityUnavailable, ClusterUnavailable, PlatformError, Remedy
 from api.workflow_inputs import WorkspaceState
 from workflows.failures import ActivityFailed
@@ -82,21 +83,8 @@ def is_blamed(failed: ActivityFailed) -> bool:
 
 
 def good_revision(plan: p.WorkspacePlan) -> str:
-    """Return the best revision but the planned one: the active one, else the newest good one.
-
-    The active one counts without a mark, too: traffic goes to nothing that nobody verified, and a
-    worker may have died between the traffic and the mark.
-    """
-    marked = outcome_of(plan, plan.active_revision)
-    is_active_usable = marked is not None and marked is not p.RevisionOutcome.GIVEN_UP
-    if is_active_usable and plan.active_revision != plan.revision:
-        return plan.active_revision
-    return _newest_good(plan, plan.revision)
-
-
-def _newest_good(plan: p.WorkspacePlan, other_than: str) -> str:
-    good = (one.revision for one in plan.recorded if one.outcome is p.RevisionOutcome.GOOD)
-    return next((revision for revision in good if revision != other_than), "")
+    """Return the best revision but the planned one: the active one, else the newest good one."""
+    return revisions.good_revision(plan.recorded, plan.active_revision, plan.revision)
 
 
 # --- Approval --------------------------------------------------------------------------------
@@ -115,7 +103,7 @@ def needs_approval(plan: p.WorkspacePlan, state: WorkspaceState) -> bool:
 
 def rollback_target(order: p.RollbackOrder, plan: p.WorkspacePlan) -> str:
     """Return the revision that the order means; empty when there is none."""
-    return order.revision or _newest_good(plan, asked_for(plan))
+    return order.revision or revisions.newest_good(plan.recorded, asked_for(plan))
 
 
 def rollback_refusal(order: p.RollbackOrder, plan: p.WorkspacePlan) -> str:

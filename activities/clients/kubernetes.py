@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 from urllib.parse import urlencode
 from urllib.request import getproxies_environment
 
@@ -102,6 +102,15 @@ class ApiError(Exception):
 
 class UnusableConfiguration(Exception):
     """No kubeconfig and no in-cluster account, or one that can't be read."""
+
+
+class _Options(TypedDict, total=False):
+    """Of one request; what is left out is as `_send` has it."""
+
+    query: Mapping[str, str] | None
+    body: Any
+    content_type: str
+    accept: str
 
 
 class KubernetesClient:
@@ -402,22 +411,9 @@ class KubernetesClient:
         path: str,
         verb: str,
         plural: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = _JSON,
-        accept: str = _JSON,
+        **options: Unpack[_Options],
     ) -> dict[str, Any]:
-        payload = await self._read(
-            method,
-            path,
-            verb,
-            plural,
-            query=query,
-            body=body,
-            content_type=content_type,
-            accept=accept,
-        )
+        payload = await self._read(method, path, verb, plural, **options)
         try:
             decoded: dict[str, Any] = json.loads(payload)
         except ValueError as error:
@@ -430,26 +426,12 @@ class KubernetesClient:
         path: str,
         verb: str,
         plural: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = _JSON,
-        accept: str = _JSON,
+        **options: Unpack[_Options],
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(
             total=REQUEST_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS
         )
-        response = await self._send(
-            method,
-            path,
-            verb,
-            plural,
-            query=query,
-            body=body,
-            content_type=content_type,
-            accept=accept,
-            timeout=timeout,
-        )
+        response = await self._send(method, path, verb, plural, timeout=timeout, **options)
         try:
             payload = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -75,11 +75,11 @@ class Adoption:
             return p.AdoptResult(superseded=True)
         await self._add_finalizer(obj)
         known = next((one for one in records if revision_of(one) == payload.revision), None)
-        marks = {**author_mark(obj), **version_marks(model.preset)}
         if known is not None:
             number = await self._make_newest(known, records, author_mark(obj))
             return p.AdoptResult(revision_number=number)
         number = 1 + _highest(records)
+        marks = {**author_mark(obj), **version_marks(model.preset)}
         await self._record(workspace, payload.revision, number, model, config_text, marks)
         return p.AdoptResult(revision_number=number)
 

@@ -113,6 +113,16 @@ def revision_in(
     Raises:
         InvalidWorkspace: this version can't read the recorded spec.
     """
+    workspace = Workspace.from_object(as_recorded(obj, data))
+    preset = preset_in({"data": data}) or ctx.catalogue.get(workspace.preset_name)
+    return RecordedRevision(workspace, preset, data.get("config"))
+
+
+def as_recorded(obj: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object with the spec and the rendering annotations of a recorded revision.
+
+    What chooses nodes and is no part of a revision stays as it is today.
+    """
     annotations = {
         key: value
         for key, value in (obj["metadata"].get("annotations") or {}).items()
@@ -125,10 +135,7 @@ def revision_in(
         **{key: value for key, value in data["resource"].items() if key not in NODE_FIELDS},
         **{key: value for key, value in (obj.get("resource") or {}).items() if key in NODE_FIELDS},
     }
-    metadata = {**obj["metadata"], "annotations": annotations}
-    workspace = Workspace.from_object({**rest, **spec, "metadata": metadata})
-    preset = preset_in({"data": data}) or ctx.catalogue.get(workspace.preset_name)
-    return RecordedRevision(workspace, preset, data.get("config"))
+    return {**rest, **spec, "metadata": {**obj["metadata"], "annotations": annotations}}
 
 
 def sizing_on(

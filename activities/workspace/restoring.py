@@ -13,14 +13,13 @@ from activities.clients.kubernetes import CONFIG_MAPS, CONTROLLER_REVISIONS, WOR
 from activities.context import ActivityContext
 from activities.errors import implements
 from activities.workspace.owning import ensure_exists
-from activities.workspace.reading import NODE_FIELDS, REVISION_FIELDS, find_workspace_object
+from activities.workspace.reading import REVISION_FIELDS, as_recorded, find_workspace_object
 from activities.workspace.references import read_config
 from api import contracts, names
 from api import payloads as p
 from api.errors import InvalidWorkspace, MissingReference
 from api.workspace import Workspace
-from planner.render.restored_config import render_restored_config
-from planner.render.revisions import RENDERING_ANNOTATIONS
+from planner.render.config_map import render_restored_config
 
 
 class Restoring:
@@ -90,27 +89,12 @@ class Restoring:
 
 
 def restored(obj: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object with the spec and the rendering annotations of a recorded revision.
-
-    What chooses nodes and is no part of a revision stays as it is today.
-    """
-    kept = {key: value for key, value in obj.items() if key not in REVISION_FIELDS}
-    spec = {key: data[key] for key in REVISION_FIELDS if data.get(key)}
-    today = obj.get("resource") or {}
-    spec["resource"] = {
-        **{key: value for key, value in data["resource"].items() if key not in NODE_FIELDS},
-        **{key: value for key, value in today.items() if key in NODE_FIELDS},
-    }
-    annotations = {
-        key: value
-        for key, value in (obj["metadata"].get("annotations") or {}).items()
-        if key not in RENDERING_ANNOTATIONS
-    }
-    annotations.update(data.get("annotations") or {})
-    metadata = {key: value for key, value in obj["metadata"].items() if key != "annotations"}
-    if annotations:
+    """Return the object as it is to be written: as recorded, without what is left out anyway."""
+    whole = as_recorded(obj, data)
+    metadata = {key: value for key, value in whole["metadata"].items() if key != "annotations"}
+    if annotations := whole["metadata"]["annotations"]:
         metadata["annotations"] = annotations
-    whole = {**kept, **spec, "metadata": metadata}
+    kept = {key: value for key, value in whole.items() if key not in REVISION_FIELDS}
     return {**kept, **_minimal(whole), "metadata": metadata}
 
 

@@ -17,6 +17,7 @@ from api.payloads import (
     StepDeadlines,
     WorkspacePlan,
 )
+from api.revisions import good_revision
 from api.workspace import Workspace
 from planner.edit_effect import Desired, EffectKind, Wish, edit_effect
 from planner.placement import is_running
@@ -24,7 +25,6 @@ from planner.plan import Recorded, plan
 from planner.rollout import (
     Transition,
     changes_of,
-    good_revision,
     measured_downtime_seconds,
 )
 from planner.world import PlatformSettings
